@@ -1,0 +1,361 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3/ffcli"
+)
+
+const (
+	// idlePeriod is how long the CPU of idle holds is measured. The kernel
+	// counts CPU time in ticks of 10 ms: 0.1 % of a core over this time.
+	idlePeriod = 10 * time.Second
+)
+
+// figuresConfig says what "bench main" is to measure.
+type figuresConfig struct {
+	sizes  sizes // ascending
+	rounds int
+	loops  int // of the edge, and threads of the floor
+}
+
+// sizes are numbers of clients, as a flag: ascending, separated by commas.
+type sizes []int
+
+func (s *sizes) String() string {
+	text := make([]string, len(*s))
+	for i, n := range *s {
+		text[i] = strconv.Itoa(n)
+	}
+	return strings.Join(text, ",")
+}
+
+func (s *sizes) Set(text string) error {
+	*s = nil
+	for field := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil || n < 1 || n > maxClients {
+			return fmt.Errorf("%q: must be from 1 to %d", field, maxClients)
+		}
+		if len(*s) > 0 && n <= (*s)[len(*s)-1] {
+			return fmt.Errorf("%d: must be more than the one before", n)
+		}
+		*s = append(*s, n)
+	}
+	return nil
+}
+
+// mainCommand is "bench main", which make bench-main runs.
+func mainCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
+	config := figuresConfig{sizes: sizes{5000, 15000}}
+	var file string
+	return subcommand(stderr, "main", "measure the edge's figures, beside the floor",
+		func(set *flag.FlagSet) {
+			set.Var(&config.sizes, "n", "`numbers` of clients, ascending, each 1 to 20000")
+			set.IntVar(&config.rounds, "rounds", 5, "number of `rounds`, 1 to 100")
+			set.IntVar(&config.loops, "loops", 2, "event `loops` of the edge and threads of the floor, 1 to 64")
+			set.StringVar(&file, "json", "", "write the report with all samples to `file`")
+		},
+		func(ctx context.Context) error {
+			if err := inRange("rounds", config.rounds, 1, 100); err != nil {
+				return err
+			}
+			if err := inRange("loops", config.loops, 1, 64); err != nil {
+				return err
+			}
+			r, err := measure(ctx, log, stdout, config)
+			if err != nil {
+				return err
+			}
+			if err := r.write(stdout); err != nil {
+				return err
+			}
+			if file == "" {
+				return nil
+			}
+			text, err := json.MarshalIndent(r, "", "  ")
+			if err != nil {
+				return fmt.Errorf("write the report: %w", err)
+			}
+			if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
+				return fmt.Errorf("write the report: %w", err)
+			}
+			return nil
+		})
+}
+
+// A measurement is one run of "bench main".
+type measurement struct {
+	log    *slog.Logger
+	config figuresConfig
+	report *report
+
+	last, median            []*figure // by size: time to the last and to the median client
+	connect, herd, requests *figure   // at the first size
+	memory, goroutines, cpu *figure   // at the last size
+}
+
+// measure takes all figures. It fails if one cannot be measured or a client
+// missed a headline, not if a figure misses its goal.
+//
+// Both contenders see the same load client, payload, machine and number of
+// threads, and take turns, so that a slow spell of the machine meets both. Each
+// turn has a fresh process with connections of its own: what one turn leaves
+// behind, a grown heap or an unlucky spread of sockets over cores, does not
+// reach the next, and only one contender holds sockets at a time.
+func measure(ctx context.Context, log *slog.Logger, progress io.Writer, config figuresConfig) (*report, error) {
+	m := newMeasurement(log, config)
+	for round := range config.rounds {
+		fmt.Fprintf(progress, "round %d of %d\n", round+1, config.rounds)
+		for i := range config.sizes {
+			if err := m.raceFloor(ctx, i); err != nil {
+				return nil, err
+			}
+			if err := m.raceEdge(ctx, i); err != nil {
+				return nil, err
+			}
+		}
+		if err := m.rush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	fmt.Fprintln(progress, "at rest")
+	if err := m.rest(ctx); err != nil {
+		return nil, err
+	}
+	return m.report, nil
+}
+
+// newMeasurement lays out the table. The goals hold for the sizes they name.
+func newMeasurement(log *slog.Logger, config figuresConfig) *measurement {
+	m := &measurement{log: log, config: config, report: &report{
+		Machine: thisMachine(), Rounds: config.rounds, Loops: config.loops,
+	}}
+	row := func(f figure) *figure {
+		m.report.Figures = append(m.report.Figures, &f)
+		return &f
+	}
+	goal := func(size, goalSize int, goal float64) float64 {
+		if size != goalSize {
+			return 0
+		}
+		return goal
+	}
+	for _, n := range config.sizes {
+		held := thousands(n) + " held: publish to "
+		m.last = append(m.last, row(figure{Name: held + "last client", Unit: "ms",
+			Goal: goal(n, 5000, 60) + goal(n, 15000, 220), RatioGoal: goal(n, 5000, 1.5)}))
+		m.median = append(m.median, row(figure{Name: held + "median client", Unit: "ms"}))
+	}
+	first, last := config.sizes[0], config.sizes[len(config.sizes)-1]
+	m.connect = row(figure{Name: thousands(first) + " connect until held", Unit: "ms", Goal: goal(first, 5000, 1000)})
+	m.herd = row(figure{Name: thousands(first) + " poll again at once until held", Unit: "ms", Goal: goal(first, 5000, 200)})
+	m.requests = row(figure{Name: "origin requests per change of these", Goal: goal(first, 5000, 5)})
+	m.memory = row(figure{Name: thousands(last) + " held: memory of each", Unit: "bytes", Goal: goal(last, 15000, 1536)})
+	m.goroutines = row(figure{Name: thousands(last) + " held: goroutines", Goal: goal(last, 15000, 49)})
+	m.cpu = row(figure{Name: thousands(last) + " held: CPU at rest", Unit: "% of a core", Goal: goal(last, 15000, 1)})
+	return m
+}
+
+// raceFloor measures one delivery by the floor at the i-th size.
+func (m *measurement) raceFloor(ctx context.Context, i int) (err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own executable: %w", err)
+	}
+	p, at, err := startServer(ctx, m.log, self, "floor", "-threads", strconv.Itoa(m.config.loops))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	url := headlineURL(at.Listen)
+	change, err := m.deliver(ctx, url, url, m.config.sizes[i])
+	if err != nil {
+		return fmt.Errorf("the floor: %w", err)
+	}
+	m.last[i].Floor = append(m.last[i].Floor, change.Max)
+	m.median[i].Floor = append(m.median[i].Floor, change.P50)
+	m.report.FloorBytes, err = answerBytes(ctx, at.Listen)
+	return err
+}
+
+// raceEdge measures one delivery by the edge at the i-th size.
+func (m *measurement) raceEdge(ctx context.Context, i int) (err error) {
+	s, err := m.startStack(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	change, err := m.deliver(ctx, s.edgeURL, s.originURL, m.config.sizes[i])
+	if err != nil {
+		return fmt.Errorf("the edge: %w", err)
+	}
+	m.last[i].Edge = append(m.last[i].Edge, change.Max)
+	m.median[i].Edge = append(m.median[i].Edge, change.P50)
+	m.report.EdgeBytes, err = answerBytes(ctx, s.edgeAddr)
+	return err
+}
+
+// deliver has n clients hold at url, changes the headline twice at post, and
+// returns the second change: the first also pays for pages and caches that a
+// fresh process touches for the first time.
+func (m *measurement) deliver(ctx context.Context, url, post string, n int) (loadChange, error) {
+	result, err := measureLoad(ctx, m.log,
+		"-c", strconv.Itoa(n), "-url", url, "-rate", "0",
+		"-repoll-delay", "200ms", "-repoll-jitter", "300ms",
+		"-post", post, "-changes", "2", "-every", "1s")
+	if err != nil {
+		return loadChange{}, err
+	}
+	change := result.Changes[len(result.Changes)-1]
+	if change.Recipients != n || change.Received != n {
+		return loadChange{}, fmt.Errorf("%d clients waited and %d received change %d, want %d", change.Recipients, change.Received, change.ID, n)
+	}
+	return change, nil
+}
+
+// rush measures how fast the clients of the first size connect and are held,
+// and how fast they are held again when all come back at once after a change.
+func (m *measurement) rush(ctx context.Context) (err error) {
+	n := m.config.sizes[0]
+	s, err := m.startStack(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	start := time.Now()
+	load, err := m.hold(ctx, s, n)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, load.stop()) }()
+	m.connect.Edge = append(m.connect.Edge, milliseconds(time.Since(start)))
+
+	before, err := scrape(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	start = time.Now()
+	if err := postHeadline(ctx, s.originURL, headline); err != nil {
+		return err
+	}
+	after, err := s.await(ctx, "all clients are held again", func(now metrics) bool {
+		return now[delivered]-before[delivered] >= float64(n) && now[holds] == float64(n)
+	})
+	if err != nil {
+		return err
+	}
+	m.herd.Edge = append(m.herd.Edge, milliseconds(time.Since(start)))
+	m.requests.Edge = append(m.requests.Edge, after[originRequests]-before[originRequests])
+	return nil
+}
+
+// rest measures what the clients of the last size cost while nothing happens.
+func (m *measurement) rest(ctx context.Context) (err error) {
+	n := m.config.sizes[len(m.config.sizes)-1]
+	s, err := m.startStack(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	empty, err := s.settled(ctx)
+	if err != nil {
+		return err
+	}
+	load, err := m.hold(ctx, s, n)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, load.stop()) }()
+	full, err := s.settled(ctx)
+	if err != nil {
+		return err
+	}
+	m.memory.Edge = samples{(full[residentMemory] - empty[residentMemory]) / float64(n)}
+	m.goroutines.Edge = samples{full[goroutines]}
+	start := time.Now()
+	select {
+	case <-time.After(idlePeriod):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	later, err := scrape(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	m.cpu.Edge = samples{100 * (later[cpuSeconds] - full[cpuSeconds]) / time.Since(start).Seconds()}
+	return nil
+}
+
+// hold has n clients wait at the edge, which poll again at once after every
+// answer, and returns when all are held.
+func (m *measurement) hold(ctx context.Context, s *stack, n int) (*process, error) {
+	load, err := startLoad(m.log, io.Discard,
+		"-c", strconv.Itoa(n), "-url", s.edgeURL, "-rate", "0", "-repoll-delay", "0", "-repoll-jitter", "0")
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.await(ctx, thousands(n)+" clients are held", func(now metrics) bool {
+		return now[holds] == float64(n)
+	})
+	if err != nil {
+		return nil, errors.Join(err, load.stop())
+	}
+	return load, nil
+}
+
+// startStack starts a stack that has a headline.
+func (m *measurement) startStack(ctx context.Context) (*stack, error) {
+	config := anywhere
+	config.loops = m.config.loops
+	s, err := startStack(ctx, m.log, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := postHeadline(ctx, s.originURL, headline); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// answerBytes returns the length of the answer to a first poll, with its head.
+func answerBytes(ctx context.Context, addr string) (int, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the headline: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(awaitTimeout)); err != nil {
+		return 0, fmt.Errorf("ask for the headline: %w", err)
+	}
+	if _, err := fmt.Fprintf(conn, "GET /headline/value/ HTTP/1.1\r\nHost: %s\r\n\r\n", addr); err != nil {
+		return 0, fmt.Errorf("ask for the headline: %w", err)
+	}
+	var answer bytes.Buffer
+	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &answer)), nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the headline: %w", err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return 0, fmt.Errorf("ask for the headline: %w", err)
+	}
+	return answer.Len(), nil
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

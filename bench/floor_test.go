@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startFloor runs a floor for the test and returns its address.
+func startFloor(t *testing.T, threads int) string {
+	t.Helper()
+	f, err := newFloor("127.0.0.1:0", threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := f.addr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	doneCh := make(chan error)
+	go func() { doneCh <- f.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-doneCh; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return addr
+}
+
+// floorClient is one connection to a floor.
+type floorClient struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func dialFloor(t *testing.T, addr string) *floorClient {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return &floorClient{t, conn, bufio.NewReader(conn)}
+}
+
+func (c *floorClient) send(bytes string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, bytes); err != nil {
+		c.t.Fatalf("send %q: %v", bytes, err)
+	}
+}
+
+// want reads a response and compares its body.
+func (c *floorClient) want(body string) {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		c.t.Fatalf("read response: %v", err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatalf("read response body: %v", err)
+	}
+	if resp.StatusCode != http.StatusOK || string(got) != body {
+		c.t.Errorf("got %s %q, want 200 %q", resp.Status, got, body)
+	}
+}
+
+func (c *floorClient) wantClosed() {
+	c.t.Helper()
+	if b, err := c.r.ReadByte(); err == nil {
+		c.t.Errorf("got byte %q, want the end of the connection", b)
+	}
+}
+
+const (
+	getFirst = "GET /headline/value/ HTTP/1.1\r\nHost: x\r\n\r\n"
+	getZero  = "GET /headline/value/?last_id=0 HTTP/1.1\r\nHost: x\r\n\r\n"
+	getOld   = "GET /headline/value/?last_id=77 HTTP/1.1\r\nHost: x\r\n\r\n"
+)
+
+func post(body string) string {
+	form := "body=" + body
+	return fmt.Sprintf("POST /headline/value/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(form), form)
+}
+
+func TestFloorAnswers(t *testing.T) {
+	const zero, one = `{"id": 0, "body": ""}`, `{"id": 1, "body": "Gate \"9\""}`
+	for _, test := range []struct {
+		name, send string
+		want       []string
+	}{
+		{"first GET", getFirst, []string{zero}},
+		{"GET with an old id", getOld, []string{zero}},
+		{"POST", post("Gate+%229%22"), []string{one}},
+		{"pipelined", getFirst + post("Gate+%229%22") + getOld, []string{zero, one}},
+	} {
+		for _, pieces := range []int{1, len(test.send)} {
+			t.Run(fmt.Sprintf("%s/pieces=%d", test.name, pieces), func(t *testing.T) {
+				c := dialFloor(t, startFloor(t, 1))
+				for i := range pieces {
+					c.send(test.send[i*len(test.send)/pieces : (i+1)*len(test.send)/pieces])
+				}
+				for _, want := range test.want {
+					c.want(want)
+				}
+			})
+		}
+	}
+}
+
+// Every client that waits, on whichever thread, is answered by each change, once.
+func TestFloorDelivers(t *testing.T) {
+	addr := startFloor(t, 2)
+	poster := dialFloor(t, addr)
+	var clients []*floorClient
+	for range 50 {
+		c := dialFloor(t, addr)
+		c.send(getZero)
+		clients = append(clients, c)
+	}
+	for id := 1; id <= 3; id++ {
+		want := fmt.Sprintf(`{"id": %d, "body": "n"}`, id)
+		poster.send(post("n"))
+		poster.want(want)
+		for _, c := range clients {
+			c.want(want)
+			c.send(fmt.Sprintf("GET /headline/value/?last_id=%d HTTP/1.1\r\nHost: x\r\n\r\n", id))
+		}
+	}
+}
+
+func TestFloorForgetsThoseWhoLeft(t *testing.T) {
+	addr := startFloor(t, 1)
+	gone, stays, poster := dialFloor(t, addr), dialFloor(t, addr), dialFloor(t, addr)
+	gone.send(getZero)
+	stays.send(getZero)
+	gone.conn.Close()
+	poster.send(post("n"))
+	poster.want(`{"id": 1, "body": "n"}`)
+	stays.want(`{"id": 1, "body": "n"}`)
+}
+
+func TestFloorRefuses(t *testing.T) {
+	for _, test := range []struct{ name, send string }{
+		{"no HTTP", "hello\r\n\r\n"},
+		{"endless head", getFirst[:len(getFirst)-2] + "X: " + strings.Repeat("x", floorMaxRequest)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := dialFloor(t, startFloor(t, 1))
+			// The floor may close before all is sent.
+			_, _ = io.Copy(c.conn, bytes.NewReader([]byte(test.send)))
+			c.wantClosed()
+		})
+	}
+}
+
+func TestLeadingInt(t *testing.T) {
+	for text, want := range map[string]int{
+		"7 HTTP/1.1": 7, "42&x=1": 42, "0": 0, "": -1, " 7": -1, "-7": -1, "99999999999999999999": -1,
+	} {
+		if got := leadingInt([]byte(text)); got != want {
+			t.Errorf("leadingInt(%q) = %d, want %d", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// startAttempts is how often a stack is started when another process took
+	// an address between our looking for a free one and the server's using it.
+	startAttempts = 3
+
+	// awaitTimeout bounds a wait for the edge to reach a state, which is looked
+	// for every awaitEvery.
+	awaitTimeout = 60 * time.Second
+	awaitEvery   = 2 * time.Millisecond
+
+	// settleTimeout bounds a wait for the edge's memory to settle. It leaves
+	// time to measure the holds at rest before they time out, 55 s old.
+	settleTimeout = 30 * time.Second
+	settleEvery   = time.Second
+)
+
+// stackConfig says where a stack is to listen. Each address is used if it is
+// free; port 0, or a port in use, means any free port on the same host.
+type stackConfig struct {
+	edge, control, origin string
+	// loops is the edge's number of event loops, 0 for its default.
+	loops int
+}
+
+// anywhere is the configuration for a stack on free ports of the loopback.
+var anywhere = stackConfig{edge: "127.0.0.1:0", control: "127.0.0.1:0", origin: "127.0.0.1:0"}
+
+// A stack is one origin behind one edge, with a data directory of its own that
+// is removed with it.
+type stack struct {
+	edge, origin *process
+	dataDir      string
+	// edgeURL and originURL are the headline's address at each; control is
+	// the base of the edge's control endpoint.
+	edgeURL, originURL, control string
+	// edgeAddr is where the edge listens.
+	edgeAddr string
+}
+
+// startStack returns when both servers are ready.
+func startStack(ctx context.Context, log *slog.Logger, config stackConfig) (*stack, error) {
+	for attempt := 1; ; attempt++ {
+		s, err := tryStack(ctx, log, config)
+		if err == nil {
+			return s, nil
+		}
+		lostRace := strings.Contains(err.Error(), syscall.EADDRINUSE.Error())
+		if !lostRace || attempt == startAttempts {
+			return nil, err
+		}
+	}
+}
+
+// tryStack starts the edge, then the origin. Each needs the other's address, so
+// the origin's is chosen first and may be lost to another process before the
+// origin listens there.
+func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (s *stack, err error) {
+	edgePath, err := binary("edge")
+	if err != nil {
+		return nil, err
+	}
+	originPath, err := binary("origin")
+	if err != nil {
+		return nil, err
+	}
+	var free [3]string
+	for i, addr := range []string{config.edge, config.control, config.origin} {
+		if free[i], err = freeAddr(addr); err != nil {
+			return nil, err
+		}
+	}
+	edgeAddr, controlAddr, originAddr := free[0], free[1], free[2]
+
+	s = &stack{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	s.dataDir, err = os.MkdirTemp("", "marquee-")
+	if err != nil {
+		return nil, fmt.Errorf("make the origin's data directory: %w", err)
+	}
+	args := []string{
+		"-origin", originAddr, "-share-all",
+		"-listen", edgeAddr, "-control", controlAddr, "-log-format", "json",
+	}
+	if config.loops > 0 {
+		args = append(args, "-loops", strconv.Itoa(config.loops))
+	}
+	var at ready
+	s.edge, at, err = startServer(ctx, log, edgePath, args...)
+	if err != nil {
+		return nil, err
+	}
+	s.edgeAddr = at.Listen
+	s.edgeURL = headlineURL(at.Listen)
+	s.control = "http://" + at.Control
+
+	s.origin, at, err = startServer(ctx, log, originPath,
+		"-listen", originAddr, "-data", s.dataDir, "-edge", s.control, "-log-format", "json")
+	if err != nil {
+		return nil, err
+	}
+	s.originURL = headlineURL(at.Listen)
+	return s, nil
+}
+
+// await scrapes the edge until done says that what is the case, and returns the
+// metrics that said so.
+func (s *stack) await(ctx context.Context, what string, done func(metrics) bool) (metrics, error) {
+	deadline := time.Now().Add(awaitTimeout)
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for time.Now().Before(deadline) {
+		m, err := scrape(ctx, s.control)
+		if err != nil {
+			return nil, err
+		}
+		if done(m) {
+			return m, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return nil, fmt.Errorf("waited %v in vain until %s", awaitTimeout, what)
+}
+
+// settled waits until the edge's memory no longer changes, but no longer than
+// settleTimeout, and returns the metrics then.
+func (s *stack) settled(ctx context.Context) (metrics, error) {
+	deadline := time.Now().Add(settleTimeout)
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	var memory samples
+	for {
+		m, err := scrape(ctx, s.control)
+		if err != nil {
+			return nil, err
+		}
+		memory = append(memory, m[residentMemory])
+		if memory.stable(5, 0.01) || time.Now().After(deadline) {
+			return m, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stop stops both servers and removes the data directory.
+func (s *stack) stop() error {
+	var errs []error
+	for _, p := range []*process{s.edge, s.origin} {
+		if p != nil {
+			errs = append(errs, p.stop())
+		}
+	}
+	if s.dataDir != "" {
+		errs = append(errs, os.RemoveAll(s.dataDir))
+	}
+	return errors.Join(errs...)
+}
+
+// freeAddr returns addr if one can listen there, and the address of a free port
+// on the same host if not.
+func freeAddr(addr string) (string, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, splitErr := net.SplitHostPort(addr)
+		if splitErr != nil {
+			return "", fmt.Errorf("find a free port: %w", splitErr)
+		}
+		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// headlineURL is where the headline is found at a server.
+func headlineURL(addr string) string {
+	return "http://" + addr + "/headline/value/"
+}
