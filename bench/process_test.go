@@ -114,7 +114,7 @@ func TestStop(t *testing.T) {
 	}{
 		{"leaves in order", `trap 'exit 0' TERM; ` + readyLine + `while :; do sleep 0.01; done`, ""},
 		{"leaves with a failure", `trap 'exit 5' TERM; ` + readyLine + `while :; do sleep 0.01; done`, "did not leave in order (exit status 5)"},
-		{"takes its children along", `trap 'exit 0' TERM; sleep 1000 & ` + readyLine + `while :; do sleep 0.01; done`, ""},
+		{"takes its children along", `trap 'exit 0' TERM; (trap - TERM; ` + readyLine + `exec sleep 1000) & while :; do sleep 0.01; done`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, _, err := startServer(t.Context(), testLog(t), "/bin/sh", "-c", test.script)
