@@ -1,6 +1,9 @@
 package grip
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Field is one header field line: a name and its value, without surrounding
 // white space.
@@ -53,3 +56,73 @@ func (h Header) Without(drop func(name string) bool) Header {
 	}
 	return out
 }
+
+// check returns an error for the first field that cannot be written as one
+// field line: written as it is, it would end the line early and begin another
+// field, or another message (RFC 9110 §5.5).
+func (h Header) check() error {
+	for _, f := range h {
+		if !isToken(f.Name) {
+			return fmt.Errorf("header name %q is not a token", f.Name)
+		}
+		if breaksLine(f.Value) {
+			return fmt.Errorf("header '%s' contains CR, LF or NUL", f.Name)
+		}
+	}
+	return nil
+}
+
+// endToEnd returns a copy of h without the fields that concern one connection
+// only (RFC 9110 §7.6.1), and without Content-Length, which belongs to whoever
+// writes the message.
+func (h Header) endToEnd() Header {
+	var nominated []string
+	for _, v := range h.Values("Connection") {
+		for option := range strings.SplitSeq(v, ",") {
+			nominated = append(nominated, strings.ToLower(trim(option)))
+		}
+	}
+	return h.Without(func(name string) bool {
+		name = strings.ToLower(name)
+		switch name {
+		case "connection", "keep-alive", "proxy-connection", "te", "trailer",
+			"transfer-encoding", "upgrade", "proxy-authenticate",
+			"proxy-authorization", "content-length":
+			return true
+		}
+		for _, n := range nominated {
+			if n == name {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// isGrip reports whether name begins with "Grip-".
+func isGrip(name string) bool {
+	const prefix = "Grip-"
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+}
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// breaksLine reports whether s has a byte that ends a line, or that a
+// recipient may take for the end of one.
+func breaksLine(s string) bool { return strings.ContainsAny(s, "\r\n\x00") }
+
+// trim removes the white space that HTTP allows around a value (RFC 9110
+// §5.6.3).
+func trim(s string) string { return strings.Trim(s, " \t") }

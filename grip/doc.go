@@ -1,0 +1,25 @@
+// Package grip holds the words of GRIP, the Generic Realtime Intermediary
+// Protocol, as data and codecs. It does no I/O (but for reading a key file)
+// and keeps no connections.
+//
+// The terms, as they are used everywhere in Marquee:
+//
+//   - The origin is the web service behind the edge. A client asks the edge,
+//     the edge asks the origin.
+//   - An instruct is an origin's answer that tells the edge what to do with
+//     the client's request, in Grip-* header fields, in a body of the type
+//     application/grip-instruct, or in both.
+//   - A hold is a client's request that the edge keeps open. Its mode says how
+//     it ends: a hold of mode response, a long poll, gets one whole answer.
+//   - A channel is what holds listen to and what items are published to. It is
+//     a name and nothing more, it exists while somebody uses it. (What Go calls
+//     a channel is called a Go channel here.)
+//   - An item is one message published to one channel. It may carry several
+//     formats, one for each kind of hold; http-response is the format for holds
+//     of mode response.
+//   - An id names the state of a channel after an item, and prev-id the state
+//     before it. A hold's prev-id is the state that the origin had seen when it
+//     answered, so an item follows a hold when both prev-ids are equal.
+//   - Grip-Sig is the signature by which the origin knows that a request came
+//     through an edge.
+package grip
