@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ type machine struct {
 	Cores       int    `json:"cores"`
 	LoadAverage string `json:"load_average"` // 1, 5 and 15 minutes, before the start
 	Go          string `json:"go"`
-	Commit      string `json:"commit"` // with "+changes" if the checkout differed from it
+	Commit      string `json:"commit"` // of the checkout that the binaries lie in
 }
 
 func thisMachine() machine {
@@ -36,14 +37,11 @@ func thisMachine() machine {
 		fields := strings.Fields(string(load))
 		m.LoadAverage = strings.Join(fields[:min(3, len(fields))], " ")
 	}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, setting := range build.Settings {
-			switch {
-			case setting.Key == "vcs.revision":
-				m.Commit = setting.Value + m.Commit
-			case setting.Key == "vcs.modified" && setting.Value == "true":
-				m.Commit += "+changes"
-			}
+	if self, err := os.Executable(); err == nil {
+		describe := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12")
+		describe.Dir = filepath.Dir(self)
+		if commit, err := describe.Output(); err == nil {
+			m.Commit = strings.TrimSpace(string(commit))
 		}
 	}
 	return m

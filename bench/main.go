@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // subcommand returns a command without arguments whose flags, defined by flags,
-// can also come from the environment, as BENCH_FLAG_NAME.
+// can also come from the environment, as MARQUEE_BENCH_FLAG_NAME.
 func subcommand(stderr io.Writer, name, help string, flags func(*flag.FlagSet), exec func(context.Context) error) *ffcli.Command {
 	set := flag.NewFlagSet(name, flag.ContinueOnError)
 	set.SetOutput(stderr)
@@ -59,7 +59,7 @@ func subcommand(stderr io.Writer, name, help string, flags func(*flag.FlagSet), 
 		ShortUsage: "bench " + name + " [flags]",
 		ShortHelp:  help,
 		FlagSet:    set,
-		Options:    []ff.Option{ff.WithEnvVarPrefix("BENCH")},
+		Options:    []ff.Option{ff.WithEnvVarPrefix("MARQUEE_BENCH")},
 		Exec: func(ctx context.Context, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unknown argument %q, see bench -h", args[0])
