@@ -66,36 +66,43 @@ func startStack(ctx context.Context, log *slog.Logger, config stackConfig) (*sta
 	}
 }
 
-// tryStack starts the edge, then the origin. Each needs the other's address, so
-// the origin's is chosen first and may be lost to another process before the
-// origin listens there.
-func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (s *stack, err error) {
+func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (*stack, error) {
+	s := &stack{}
+	if err := s.start(ctx, log, config); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// start starts the edge, then the origin. Each needs the other's address, so all
+// are chosen before, and may be lost to another process until they are listened
+// on.
+func (s *stack) start(ctx context.Context, log *slog.Logger, config stackConfig) error {
 	edgePath, err := binary("edge")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	originPath, err := binary("origin")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var free [3]string
-	for i, addr := range []string{config.edge, config.control, config.origin} {
-		if free[i], err = freeAddr(addr); err != nil {
-			return nil, err
-		}
+	edgeAddr, err := freeAddr(config.edge)
+	if err != nil {
+		return err
 	}
-	edgeAddr, controlAddr, originAddr := free[0], free[1], free[2]
-
-	s = &stack{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.stop())
-		}
-	}()
+	controlAddr, err := freeAddr(config.control)
+	if err != nil {
+		return err
+	}
+	originAddr, err := freeAddr(config.origin)
+	if err != nil {
+		return err
+	}
 	s.dataDir, err = os.MkdirTemp("", "marquee-")
 	if err != nil {
-		return nil, fmt.Errorf("make the origin's data directory: %w", err)
+		return fmt.Errorf("make the origin's data directory: %w", err)
 	}
+
 	args := []string{
 		"-origin", originAddr, "-share-all",
 		"-listen", edgeAddr, "-control", controlAddr, "-log-format", "json",
@@ -106,7 +113,7 @@ func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (s *sta
 	var at ready
 	s.edge, at, err = startServer(ctx, log, edgePath, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.edgeAddr = at.Listen
 	s.edgeURL = headlineURL(at.Listen)
@@ -115,10 +122,10 @@ func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (s *sta
 	s.origin, at, err = startServer(ctx, log, originPath,
 		"-listen", originAddr, "-data", s.dataDir, "-edge", s.control, "-log-format", "json")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.originURL = headlineURL(at.Listen)
-	return s, nil
+	return nil
 }
 
 // await scrapes the edge until done says that what is the case, and returns the
