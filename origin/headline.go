@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A headline is one value of the one thing this service serves. It is
+// immutable.
+type headline struct {
+	// id is the revision of the value in the store: 1 for the first headline,
+	// one more with every change.
+	id uint64
+	// json is the object clients get, {"id": 1, "body": "…"}, byte for byte,
+	// whether they asked for it or were pushed it.
+	json []byte
+}
+
+// newHeadline returns the headline with that id and body.
+func newHeadline(id uint64, body string) *headline {
+	var buf bytes.Buffer
+	buf.WriteString(`{"id": `)
+	buf.WriteString(strconv.FormatUint(id, 10))
+	buf.WriteString(`, "body": `)
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)    // <, > and & stay what they are
+	_ = enc.Encode(body)        // cannot fail: a string, into memory
+	buf.Truncate(buf.Len() - 1) // the newline that Encode ends with
+	buf.WriteByte('}')
+	return &headline{id: id, json: buf.Bytes()}
+}
+
+// idString returns the id as GRIP writes ids: a decimal string, empty when
+// there is no headline. A nil headline is no headline.
+func (h *headline) idString() string {
+	if h == nil {
+		return ""
+	}
+	return strconv.FormatUint(h.id, 10)
+}
+
+// A service is the headline as it changes: durable in the store, at hand in
+// memory, published to the edges.
+type service struct {
+	// Immutable after openService.
+	store     *store
+	publisher *publisher
+
+	// current is the newest headline, nil when there is none yet. Stored by
+	// change only; read by any goroutine (atomic), so that no poll waits for a
+	// change or for the store.
+	current atomic.Pointer[headline]
+
+	// mu makes changes happen one after the other, so that the order of ids is
+	// also the order in which the edges get them.
+	mu     sync.Mutex
+	closed bool // under mu
+}
+
+// errClosed is what a change gets that comes after close.
+var errClosed = errors.New("the service is closed")
+
+// openService opens the store in dir, as openStore does, and starts publishing
+// to the endpoints. It publishes nothing by itself: the headline that is in the
+// store was published when it was made. The caller closes the service.
+func openService(ctx context.Context, dir string, endpoints []*endpoint, log *slog.Logger) (*service, error) {
+	st, err := openStore(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	h, err := st.load(ctx)
+	if err != nil {
+		st.close()
+		return nil, err
+	}
+	s := &service{store: st, publisher: newPublisher(endpoints, log)}
+	s.current.Store(h)
+	return s, nil
+}
+
+// storeTimeout bounds one write to the store. A write takes well under a
+// millisecond on a healthy disk, so this is only reached when the disk hangs.
+const storeTimeout = 5 * time.Second
+
+// ackWait is how long a change waits for the healthy edges to take the item, so
+// that who changes the headline and then reads it through an edge sees the
+// change. It is a courtesy, not a guarantee, and short enough not to be felt.
+const ackWait = 100 * time.Millisecond
+
+// change makes body the headline and returns it once it is durable and either
+// every healthy edge has it or ackWait is over. An error means that the
+// headline has not changed for anybody. Safe from any goroutine.
+//
+// It takes no context of the request: a client that leaves halfway through
+// must not leave behind a change that is stored and never published.
+func (s *service) change(body string) (*headline, error) {
+	h, acks, err := s.commit(body)
+	if err != nil {
+		return nil, err
+	}
+	waitAll(acks, ackWait)
+	return h, nil
+}
+
+// commit stores, remembers and queues one change. The order matters: an edge
+// that gets the item may ask this origin at once, and must find it here.
+func (s *service) commit(body string) (*headline, []<-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errClosed
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	// A write whose answer is lost may still have taken an id. That id is then
+	// never seen by anybody, and the next change follows the last one seen.
+	id, err := s.store.put(ctx, body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("change headline: %w", err)
+	}
+	h := newHeadline(id, body)
+	prev := s.current.Swap(h)
+	return h, s.publisher.publish(h, prev), nil
+}
+
+// close sends what is still queued for the edges and closes the store. It takes
+// at most storeTimeout for a change under way, and flushTimeout.
+func (s *service) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.publisher.close()
+	s.store.close()
+}
+
+// waitAll returns when every Go channel is closed or d is over.
+func waitAll(chs []<-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for _, ch := range chs {
+		select {
+		case <-ch:
+		case <-timer.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// newTestService returns a service over a fresh store that publishes to those
+// edges. It is closed at the end of the test.
+func newTestService(t testing.TB, log *slog.Logger, edges ...*testEdge) *service {
+	t.Helper()
+	var urls []string
+	for _, e := range edges {
+		urls = append(urls, e.url)
+	}
+	svc, err := openService(t.Context(), t.TempDir(), testEndpoints(t, urls...), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(svc.close)
+	return svc
+}
+
+// mustChange changes the headline and returns it.
+func mustChange(t testing.TB, svc *service, body string) *headline {
+	t.Helper()
+	h, err := svc.change(body)
+	if err != nil {
+		t.Fatalf("change(%q): %v", body, err)
+	}
+	return h
+}
+
+func TestNewHeadline(t *testing.T) {
+	tests := []struct {
+		name string
+		id   uint64
+		body string
+		want string
+	}{
+		{"the example", 1, "Flight 123 arriving in terminal A.", `{"id": 1, "body": "Flight 123 arriving in terminal A."}`},
+		{"empty", 2, "", `{"id": 2, "body": ""}`},
+		{"no HTML escapes", 3, "<b>R&D</b>", `{"id": 3, "body": "<b>R&D</b>"}`},
+		{"quote and backslash", 4, `say "C:\"`, `{"id": 4, "body": "say \"C:\\\""}`},
+		{"line breaks inside and last", 5, "a\r\nb\n", `{"id": 5, "body": "a\r\nb\n"}`},
+		{"beyond ASCII", 6, "Zürich 東京 ✈", `{"id": 6, "body": "Zürich 東京 ✈"}`},
+		{"control character", 7, "\x01", `{"id": 7, "body": "\u0001"}`},
+		{"greatest id", 1<<64 - 1, "x", `{"id": 18446744073709551615, "body": "x"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := newHeadline(tt.id, tt.body).json; string(got) != tt.want {
+				t.Errorf("newHeadline(%d, %q) = %s, want %s", tt.id, tt.body, got, tt.want)
+			}
+		})
+	}
+}
+
+// What GRIP proxies buffer of an answer with Grip fields.
+const gripAnswerLimit = 100_000
+
+func TestLongestHeadlineFitsGRIPProxies(t *testing.T) {
+	h := newHeadline(1<<64-1, strings.Repeat("\x01", maxBody))
+	if len(h.json) >= gripAnswerLimit {
+		t.Errorf("the longest headline takes %d bytes of JSON, want less than %d", len(h.json), gripAnswerLimit)
+	}
+}
+
+func FuzzNewHeadline(f *testing.F) {
+	for _, body := range []string{"", "Flight 123", `"\`, "<&>", "\x00\x1f\x7f", "\u2028\u2029", "✈"} {
+		f.Add(uint64(1), body)
+	}
+	f.Fuzz(func(t *testing.T, id uint64, body string) {
+		if !utf8.ValidString(body) || len(body) > maxBody {
+			t.Skip("refused by the handler")
+		}
+		h := newHeadline(id, body)
+		var got struct {
+			ID   uint64
+			Body string
+		}
+		if err := json.Unmarshal(h.json, &got); err != nil {
+			t.Fatalf("newHeadline(%d, %q) = %s: %v", id, body, h.json, err)
+		}
+		if got.ID != id || got.Body != body {
+			t.Errorf("newHeadline(%d, %q) reads back as %d, %q", id, body, got.ID, got.Body)
+		}
+		if len(h.json) >= gripAnswerLimit {
+			t.Errorf("newHeadline(%d, %q) takes %d bytes", id, body, len(h.json))
+		}
+	})
+}
+
+// Changes from many goroutines get each id once, and every edge gets them in
+// order, each naming the one before.
+func TestConcurrentChanges(t *testing.T) {
+	const changes = 100
+	one, two := newTestEdge(t, nil), newTestEdge(t, nil)
+	svc := newTestService(t, slog.New(slog.DiscardHandler), one, two)
+
+	var wg sync.WaitGroup
+	got := make([]*headline, changes)
+	for i := range changes {
+		wg.Go(func() {
+			h, err := svc.change(fmt.Sprintf("headline of goroutine %d", i))
+			if err != nil {
+				t.Errorf("change %d: %v", i, err)
+				return
+			}
+			got[i] = h
+			if now := svc.current.Load(); now.id < h.id {
+				t.Errorf("after change to id %d the current id is %d", h.id, now.id)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	byID := map[uint64]string{}
+	for i, h := range got {
+		if other, ok := byID[h.id]; ok {
+			t.Errorf("id %d was given to %s and to %s", h.id, other, h.json)
+		}
+		byID[h.id] = string(h.json)
+		if want := newHeadline(h.id, fmt.Sprintf("headline of goroutine %d", i)); string(h.json) != string(want.json) {
+			t.Errorf("change %d returned %s, want %s", i, h.json, want.json)
+		}
+	}
+	for _, e := range []*testEdge{one, two} {
+		for id := uint64(1); id <= changes; id++ {
+			e.wantItem(t, id, byID[id])
+		}
+	}
+}
+
+func TestChangeAfterClose(t *testing.T) {
+	svc, err := openService(t.Context(), t.TempDir(), nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc.close()
+	if h, err := svc.change("too late"); err == nil {
+		t.Errorf("change after close = %s, want an error", h.json)
+	}
+}
+
+func TestWaitAll(t *testing.T) {
+	closed := make(chan struct{})
+	close(closed)
+	open := make(chan struct{})
+	tests := []struct {
+		name string
+		chs  []<-chan struct{}
+		d    time.Duration
+	}{
+		{"none", nil, time.Hour},
+		{"all closed", []<-chan struct{}{closed, closed}, time.Hour},
+		{"one stays open", []<-chan struct{}{closed, open, open}, time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			begun := time.Now()
+			waitAll(tt.chs, tt.d)
+			if took := time.Since(begun); took > time.Minute {
+				t.Errorf("waitAll took %s", took)
+			}
+		})
+	}
+}

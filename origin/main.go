@@ -1,0 +1,101 @@
+// Command origin is the headline service: a small GRIP origin with one durable
+// value. Clients read the headline, change it, and long-poll for the next one;
+// the polls are held by the edges in front of it, to which every change is
+// published.
+//
+// A *headline* is the value with its id, a revision that rises by one with
+// every change. An *edge* is a GRIP proxy, known by its control endpoint. An
+// *item* is what is published to it. A *hold* is a poll that this origin told
+// an edge to keep open.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// version is set by the build: -ldflags "-X main.version=...".
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "origin:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves as args say until ctx is done, and returns nil when it has then
+// stopped in order. The log goes to stderr; what was asked for, to stdout.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.version {
+		_, err := fmt.Fprintln(stdout, "origin", version)
+		return err
+	}
+	log := cfg.logger(stderr)
+	// Listen first: the directory stays untouched when the address is taken.
+	listener, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	svc, err := openService(ctx, cfg.dataDir, cfg.edges, log)
+	if err != nil {
+		return err
+	}
+	defer svc.close()
+	return serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, log), log)
+}
+
+// stopTimeout bounds the wait for requests under way at the end. A change
+// takes at most storeTimeout and ackWait.
+const stopTimeout = storeTimeout + time.Second
+
+// serve answers requests from the listener until ctx is done.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second, // a form is 64 KiB at most
+		WriteTimeout:      30 * time.Second, // no request waits here: edges hold them
+		IdleTimeout:       2 * time.Minute,  // longer than the edges keep theirs
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	failedCh := make(chan error, 1) // from the goroutine below, which ends with Serve
+	go func() { failedCh <- server.Serve(listener) }()
+	log.Info("ready", "listen", listener.Addr().String(), "version", version)
+	select {
+	case err := <-failedCh:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping")
+	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopCtx); err != nil {
+		log.Warn("requests cut off", "err", err)
+		server.Close()
+	}
+	<-failedCh
+	log.Info("stopped")
+	return nil
+}
