@@ -39,6 +39,7 @@ var badBodies = []refusal{
 	{"rule 7, RFC 9112 §7.1.2: trailer without a colon", "0\r\nGET / HTTP/1.1\r\n\r\n", errName},
 	{"rule 7, RFC 9112 §7.1.2: NUL in a trailer", "0\r\nA: \x00\r\n\r\n", errChunkControl},
 	{"rule 7, RFC 9112 §7.1.2: trailer line ends with LF", "0\r\nA: b\n\r\n", errBareLF},
+	{"rule 7, RFC 9112 §7.1.2: one of two trailer lines ends with LF", "0\r\nA: b\nC: d\r\n\r\n", errBareLF},
 	{"rule 7, RFC 9112 §7.1.2: trailer line ends with CR", "0\r\nA: b\rC: d\r\n\r\n", errBareCR},
 }
 

@@ -28,6 +28,9 @@ func (r *Request) judgeLength(value []byte) *Error {
 
 // judgeCodings reads one Transfer-Encoding field (RFC 9112 §6.1, §7).
 func (r *Request) judgeCodings(value []byte, seen *seenFields) *Error {
+	if r.Minor == 0 {
+		return errCodingVersion
+	}
 	seen.codings = true
 	for rest, more := value, true; more; {
 		var coding []byte
@@ -64,8 +67,6 @@ func (r *Request) judgeFraming(seen *seenFields) *Error {
 	switch {
 	case !seen.codings:
 		return nil
-	case r.Minor == 0:
-		return errCodingVersion
 	case r.ContentLength >= 0:
 		return errLengthCoding
 	case seen.unknownCoding:

@@ -19,6 +19,7 @@ var smuggled = []refusal{
 	{"rule 6, RFC 9112 §6.1: length, then coding", post("Content-Length: 5\r\nTransfer-Encoding: chunked"), errLengthCoding},
 	{"rule 6, RFC 9112 §6.1: coding, then length", post("Transfer-Encoding: chunked\r\nContent-Length: 0"), errLengthCoding},
 	{"rule 6, RFC 9112 §6.1: coding on HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", errCodingVersion},
+	{"rule 6, RFC 9112 §6.1: no coding at all on HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding:\r\n\r\n", errCodingVersion},
 	{"rule 6, RFC 9112 §6.1: unknown coding", post("Transfer-Encoding: xchunked"), errCoding},
 	{"rule 6, RFC 9112 §6.1: known coding that is not implemented", post("Transfer-Encoding: gzip, chunked"), errCoding},
 	{"rule 6, RFC 9112 §6.1: the same on two lines", post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"), errCoding},

@@ -39,7 +39,7 @@ func NewParser(l Limits) *Parser {
 // lines in front of it included; the body follows at in[n:]. Or it returns
 // ErrNeedMore: call again when bytes have been appended. Or an *Error: answer
 // it and close. The outcome is the same however the bytes were cut into calls.
-// It does not allocate.
+// Once warm it does not allocate.
 func (p *Parser) Parse(s *Scan, in []byte) (req *Request, n int, err error) {
 	n, err = s.advance(in, &p.limits, &p.overruns)
 	if err != nil {

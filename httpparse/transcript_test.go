@@ -127,3 +127,9 @@ func wantRefusal(t *testing.T, p *Parser, in string, refusal *Error) {
 		t.Errorf("%q\ngot:\n%swant:\n%v", in, got, refusal)
 	}
 }
+
+// isRefusal reports whether err is an *Error, and which.
+func isRefusal(err error) (refused *Error, ok bool) {
+	ok = errors.As(err, &refused)
+	return refused, ok
+}
