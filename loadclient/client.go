@@ -1,0 +1,359 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// state is where a client is in its round:
+//
+//	idle ──ramp──▶ connecting ──▶ sending ──▶ asking ──headline──▶ resting
+//	                   ▲             ▲  └───▶ polling ─headline, {}──▶ │
+//	                   │             └──────rest over, connected───────┤
+//	                   └──────────rest over, not connected─────────────┘
+//
+// Any state but idle goes to resting on a failure, and rests for the backoff.
+// In resting the connection may be open or not; in idle it is not; in the
+// others it is.
+type state uint8
+
+const (
+	idle       state = iota // not begun yet
+	connecting              // connect(2) under way
+	sending                 // request not wholly written
+	asking                  // first request, without last_id, is unanswered
+	polling                 // request with last_id is unanswered
+	resting                 // between an answer or failure and the next request
+	states
+)
+
+func (s state) String() string {
+	return [states]string{"idle", "connecting", "sending", "asking", "polling", "resting"}[s]
+}
+
+// fault is a way in which a client can fail.
+type fault uint8
+
+const (
+	connect fault = iota // no connection: refused, unreachable, no local port
+	reset                // connection lost before a byte of the answer
+	timeout              // request not answered in time
+	status               // a whole answer, but not 200
+	torn                 // an answer cut short or not parsable
+	wrong                // a whole answer that says what was not published, or not then
+	faults
+)
+
+func (f fault) String() string {
+	return [faults]string{"connect", "reset", "timeout", "status", "torn", "wrong"}[f]
+}
+
+const (
+	maxBackoff    = 64 * time.Second // after the 7th failure in a row
+	backoffJitter = time.Second
+)
+
+// client is one simulated client. Loop only.
+type client struct {
+	fd       int32 // -1: not connected
+	state    state
+	started  bool   // has had its first answer
+	failures uint8  // in a row
+	sent     int32  // bytes of the request written
+	id       uint64 // newest headline it was answered
+	partial  []byte // of an answer; nil when none has begun
+}
+
+// request begins the client's next request, connecting first if need be.
+func (p *pool) request(i int32) {
+	p.timers.set(i, p.now()+p.cfg.requestTimeout)
+	c := &p.clients[i]
+	c.sent = 0
+	if c.fd < 0 {
+		p.connect(i)
+		return
+	}
+	if err := p.send(i); err != nil {
+		// The server closed the connection while the client rested, and the
+		// event that says so is still to come. Nothing was asked on it yet.
+		p.hangUp(i)
+		p.reconnects++
+		p.connect(i)
+	}
+}
+
+func (p *pool) connect(i int32) {
+	c := &p.clients[i]
+	fd, err := p.dialer.dial(int(i))
+	if err == nil {
+		// Edge-triggered, so that one epoll_ctl lasts as long as the connection.
+		err = unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
+			Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
+			Fd:     i,
+		})
+		c.fd = int32(fd)
+	}
+	if err != nil {
+		p.fail(i, connect, err)
+		return
+	}
+	p.enter(i, connecting)
+}
+
+// ready handles what epoll reports for a client's socket.
+func (p *pool) ready(i int32, events uint32) {
+	c := &p.clients[i]
+	if c.state == connecting {
+		if events&unix.EPOLLERR != 0 {
+			p.fail(i, connect, socketError(c.fd))
+			return
+		}
+		if events&unix.EPOLLOUT == 0 {
+			return
+		}
+	}
+	if c.state == connecting || c.state == sending && events&unix.EPOLLOUT != 0 {
+		if err := p.send(i); err != nil {
+			p.fail(i, reset, err)
+			return
+		}
+	}
+	if events&^unix.EPOLLOUT != 0 {
+		p.readable(i, events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+	}
+}
+
+// send writes the client's request, or the rest of it.
+func (p *pool) send(i int32) error {
+	c := &p.clients[i]
+	req := append(p.requestBuf[:0], p.requestHead...)
+	if c.started {
+		req = append(req, p.requestQuery...)
+		req = strconv.AppendUint(req, c.id, 10)
+	}
+	req = append(req, p.requestTail...)
+	p.requestBuf = req
+	n, err := unix.Write(int(c.fd), req[c.sent:])
+	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		return err
+	}
+	c.sent += int32(max(n, 0))
+	switch {
+	case int(c.sent) < len(req):
+		p.enter(i, sending)
+	case c.started:
+		p.enter(i, polling)
+	default:
+		p.enter(i, asking)
+	}
+	return nil
+}
+
+// readable reads what has come, to the end if the server has closed its side.
+// A read that does not fill the buffer has emptied the socket (epoll(7)), so
+// an answer costs one read(2).
+func (p *pool) readable(i int32, closed bool) {
+	fd := int(p.clients[i].fd)
+	for {
+		n, err := unix.Read(fd, p.readBuf)
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err == unix.EINTR:
+		case err != nil:
+			p.ended(i, err)
+			return
+		case n == 0:
+			p.ended(i, io.EOF)
+			return
+		default:
+			more := p.received(i, p.readBuf[:n], closed)
+			if !more || n < len(p.readBuf) && !closed {
+				return
+			}
+		}
+	}
+}
+
+// received handles the next bytes of an answer; closed says that the server
+// closes the connection after them. It reports whether the answer goes on;
+// otherwise the connection may be another one afterwards, or none.
+func (p *pool) received(i int32, b []byte, closed bool) (more bool) {
+	now := p.now()
+	c := &p.clients[i]
+	if c.state == resting {
+		p.fail(i, torn, fmt.Errorf("%d bytes that no request asked for", len(b)))
+		return false
+	}
+	if c.partial != nil {
+		c.partial = append(c.partial, b...)
+		b = c.partial
+	}
+	r, err := p.parser.parse(b, false)
+	switch {
+	case err == errPartial:
+		if c.partial == nil {
+			c.partial = bytes.Clone(b)
+		}
+		return true
+	case err == nil && r.size < len(b):
+		err = fmt.Errorf("%d bytes after the end of the answer", len(b)-r.size)
+	}
+	if err != nil {
+		p.fail(i, torn, err)
+		return false
+	}
+	r.persistent = r.persistent && !closed
+	p.answered(i, r, now)
+	return false
+}
+
+// ended handles the end of the connection: io.EOF or an error of read(2).
+func (p *pool) ended(i int32, cause error) {
+	c := &p.clients[i]
+	if c.state == resting {
+		p.hangUp(i)
+		p.reconnects++
+		return
+	}
+	if len(c.partial) == 0 {
+		p.fail(i, reset, fmt.Errorf("connection ended before the answer: %w", cause))
+		return
+	}
+	r, err := p.parser.parse(c.partial, cause == io.EOF)
+	if err != nil {
+		p.fail(i, torn, fmt.Errorf("answer ended after %d bytes: %w", len(c.partial), cause))
+		return
+	}
+	p.answered(i, r, p.now())
+}
+
+// answered handles a whole response, complete at now.
+func (p *pool) answered(i int32, r response, now time.Duration) {
+	c := &p.clients[i]
+	c.partial = nil // r.body may be part of it, and keeps it alive
+	if !r.persistent {
+		p.hangUp(i)
+		if !p.cfg.reconnect {
+			p.reconnects++
+		}
+	}
+	if r.status != 200 {
+		p.fail(i, status, fmt.Errorf("answer with status %d", r.status))
+		return
+	}
+	h := p.ledger.known(r.body)
+	if h == nil {
+		var f fault
+		var err error
+		if h, f, err = p.ledger.learn(r.body, now, p.olderThan); err != nil {
+			p.fail(i, f, err)
+			return
+		}
+	}
+	switch {
+	case h == noChange && !c.started:
+		p.fail(i, torn, errors.New("first answer holds no headline"))
+		return
+	case h == noChange:
+		p.timeoutsHeld++
+	case !c.started:
+		c.started, c.id = true, h.id
+		p.ledger.startedAt(h)
+		p.countStarted(now)
+	case h.id <= c.id:
+		p.fail(i, wrong, fmt.Errorf("headline %d in answer to last_id=%d", h.id, c.id))
+		return
+	default:
+		c.id = h.id
+		p.ledger.receive(h, now)
+	}
+	c.failures = 0
+	p.rest(i, p.cfg.repollDelay+jitter(p.cfg.repollJitter))
+}
+
+// fail counts what befell the client and lets it try again after the backoff:
+// 1, 2, 4, ... 64 s and up to a second more.
+func (p *pool) fail(i int32, f fault, err error) {
+	const logged = 5
+	c := &p.clients[i]
+	if p.faults[f]++; p.faults[f] <= logged {
+		p.log.Warn("client failed", "fault", f, "client", i, "state", c.state, "error", err)
+		if p.faults[f] == logged {
+			p.log.Warn("further faults of this kind are only counted", "fault", f)
+		}
+	}
+	if f != status && f != wrong { // those two are whole answers, after which a connection is good
+		p.hangUp(i)
+	}
+	backoff := maxBackoff
+	if c.failures < 6 {
+		backoff = time.Second << c.failures
+		c.failures++
+	}
+	p.rest(i, backoff+jitter(backoffJitter))
+}
+
+// rest lets the client do nothing for d, then ask again.
+func (p *pool) rest(i int32, d time.Duration) {
+	p.enter(i, resting)
+	if d > 0 {
+		p.timers.set(i, p.now()+d)
+		return
+	}
+	p.request(i)
+}
+
+// timedOut handles the end of the one thing the client was waiting for.
+func (p *pool) timedOut(i int32) {
+	if s := p.clients[i].state; s != resting {
+		p.fail(i, timeout, fmt.Errorf("request not answered within %v", p.cfg.requestTimeout))
+		return
+	}
+	p.request(i)
+}
+
+// hangUp closes the client's connection, if there is one.
+func (p *pool) hangUp(i int32) {
+	c := &p.clients[i]
+	c.partial = nil
+	if c.fd >= 0 {
+		unix.Close(int(c.fd)) // which takes it out of epoll
+		c.fd = -1
+	}
+}
+
+// enter moves the client to a state, and counts.
+func (p *pool) enter(i int32, s state) {
+	c := &p.clients[i]
+	p.inState[c.state]--
+	c.state = s
+	p.inState[s]++
+	if s == polling {
+		p.signalPolling()
+	}
+}
+
+// jitter is a random time of at least 0 and less than d.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
+}
+
+// socketError is why a connect failed.
+func socketError(fd int32) error {
+	n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	return unix.Errno(n)
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+)
+
+// config is what the flags say. Immutable after parseConfig.
+type config struct {
+	// Clients.
+	clients        int
+	url            *url.URL
+	rate           int // connects a second while ramping up; 0: as fast as possible
+	repollDelay    time.Duration
+	repollJitter   time.Duration // random 0..repollJitter on top of repollDelay
+	requestTimeout time.Duration // for a whole request, connect included
+	reconnect      bool          // one connection a request
+
+	// Changes.
+	post          string // URL; "": somebody else changes the headline
+	every         time.Duration
+	changes       int           // 0: until interrupted
+	deliverWithin time.Duration // a client that has not got a change by then missed it
+
+	// Output.
+	json    string // file; "": none, "-": standard output
+	version bool
+}
+
+// usageError is an error in what the user asked for: nothing was begun.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// parseConfig reads flags, then MARQUEE_LOADCLIENT_* environment variables,
+// then the -config file; the first to name a setting wins. Any error other
+// than flag.ErrHelp is a usageError; for that one the usage was written to out.
+func parseConfig(args []string, out io.Writer) (config, error) {
+	var c config
+	fs := flag.NewFlagSet("loadclient", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.IntVar(&c.clients, "c", 5000, "number of `clients`")
+	target := fs.String("url", "http://127.0.0.1:7999/headline/value/", "`URL` the clients ask, http only")
+	fs.IntVar(&c.rate, "rate", 10000, "connects per second while ramping up, 0 for as fast as possible")
+	fs.DurationVar(&c.repollDelay, "repoll-delay", 2*time.Second, "rest between an answer and the next poll")
+	fs.DurationVar(&c.repollJitter, "repoll-jitter", time.Second, "random extra rest, 0 to this; with -repoll-delay 0 as well all poll again at once")
+	fs.DurationVar(&c.requestTimeout, "request-timeout", 60*time.Second, "time for a whole request, connect included")
+	fs.BoolVar(&c.reconnect, "reconnect", false, "open a connection for each request (HTTP/1.0, Connection: close)")
+	fs.StringVar(&c.post, "post", "", "`URL` to change the headline at (form field body); without it changes are only watched, until Ctrl-C")
+	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes")
+	fs.IntVar(&c.changes, "changes", 3, "with -post: number of changes, 0 for until Ctrl-C")
+	fs.StringVar(&c.json, "json", "", "write the summary as JSON to this `file`; - is standard output, and the text goes to standard error")
+	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+	fs.String("config", "", "`file` with one flag a line, \"name value\"")
+	err := ff.Parse(fs, args,
+		ff.WithEnvVarPrefix("MARQUEE_LOADCLIENT"),
+		ff.WithConfigFileFlag("config"),
+		ff.WithConfigFileParser(ff.PlainParser))
+	if errors.Is(err, flag.ErrHelp) {
+		fs.SetOutput(out)
+		fs.Usage()
+		return c, flag.ErrHelp
+	}
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err == nil {
+		err = c.validate(*target)
+	}
+	if err != nil {
+		return c, usageError{err}
+	}
+	c.deliverWithin = 10 * time.Second
+	if c.post == "" {
+		// A change may come while clients rest; they get it when they poll again.
+		c.deliverWithin += c.repollDelay + c.repollJitter
+	}
+	return c, nil
+}
+
+// validate checks every range and fills in c.url from target.
+func (c *config) validate(target string) error {
+	const maxClients, maxRate, maxTime = 1_000_000, 1_000_000, 24 * time.Hour
+	for _, f := range []struct {
+		flag          string
+		got, low, top int
+	}{
+		{"-c", c.clients, 1, maxClients},
+		{"-rate", c.rate, 0, maxRate},
+		{"-changes", c.changes, 0, maxClients},
+	} {
+		if f.got < f.low || f.got > f.top {
+			return fmt.Errorf("%s %d: must be %d to %d", f.flag, f.got, f.low, f.top)
+		}
+	}
+	for _, f := range []struct {
+		flag     string
+		got, low time.Duration
+	}{
+		{"-repoll-delay", c.repollDelay, 0},
+		{"-repoll-jitter", c.repollJitter, 0},
+		{"-request-timeout", c.requestTimeout, time.Millisecond},
+		{"-every", c.every, 0},
+	} {
+		if f.got < f.low || f.got > maxTime {
+			return fmt.Errorf("%s %v: must be %v to %v", f.flag, f.got, f.low, maxTime)
+		}
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
+		return fmt.Errorf("-url %q: must be http://host[:port]/path", target)
+	}
+	c.url = u
+	if c.post != "" {
+		u, err := url.Parse(c.post)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			return fmt.Errorf("-post %q: must be http://host[:port]/path or https", c.post)
+		}
+	}
+	return nil
+}
+
+// hostport is where the clients connect.
+func (c config) hostport() string {
+	port := c.url.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(c.url.Hostname(), port)
+}
+
+// changesWanted is how many changes must be made for a run to count as whole;
+// 0 when that is up to the user or to others.
+func (c config) changesWanted() int {
+	if c.post == "" {
+		return 0
+	}
+	return c.changes
+}
+
+// pollingWithin is how long it may take until every client has a poll in
+// flight: the ramp, a first answer, a rest, and one request that failed by
+// timeout and waited out the longest backoff.
+func (c config) pollingWithin() time.Duration {
+	d := 2*c.requestTimeout + c.repollDelay + c.repollJitter + maxBackoff + backoffJitter
+	if c.rate > 0 {
+		d += time.Duration(c.clients/c.rate+1) * time.Second
+	}
+	return d
+}

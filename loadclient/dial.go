@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// spareDescriptors is what the process has open besides one socket a
+	// client: standard streams, epoll and eventfd (ours and the runtime's), the
+	// resolver's and the poster's sockets, the -json file.
+	spareDescriptors = 32
+
+	// maxSources is how many addresses 127.0.0.1, 127.0.0.2, ... are used.
+	maxSources = 250
+
+	portRangeFile = "/proc/sys/net/ipv4/ip_local_port_range"
+)
+
+// checkDescriptors returns an error when the process may not open enough
+// files for that many clients. The limit in force is the hard one: package os
+// raises the soft limit to it at start.
+func checkDescriptors(clients int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the open files limit: %w", err)
+	}
+	if need := uint64(clients + spareDescriptors); limit.Cur < need {
+		return fmt.Errorf("-c %d needs %d open files, the limit RLIMIT_NOFILE is %d: "+
+			"raise it (ulimit -Hn %d as root, or LimitNOFILE= in a systemd unit) or start several with fewer clients each",
+			clients, need, limit.Cur, need)
+	}
+	return nil
+}
+
+// dialer opens non-blocking connections to one address. When that is on
+// 127.0.0.0/8 and one source address has too few local ports, it uses several.
+// Not safe for use by more than one goroutine.
+type dialer struct {
+	family    int
+	dest      unix.Sockaddr
+	perSource int // clients a source address; 0: the kernel chooses the source
+	shift     int // source addresses found used up
+}
+
+// newDialer resolves hostport (IPv4 preferred) and warns when the machine has
+// too few local ports for that many clients.
+func newDialer(hostport string, clients int, log *slog.Logger) (*dialer, error) {
+	addr, err := net.ResolveTCPAddr("tcp", hostport)
+	if err != nil {
+		return nil, fmt.Errorf("resolve the host of -url: %w", err)
+	}
+	ports, err := localPorts()
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{}
+	if ip := addr.IP.To4(); ip != nil {
+		d.family, d.dest = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
+	} else {
+		d.family, d.dest = unix.AF_INET6, &unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
+	}
+	if d.family == unix.AF_INET && addr.IP.IsLoopback() {
+		// The kernel's search for a free port grows slow when few are left.
+		d.perSource = max(1, ports*3/4)
+	}
+	if clients > ports {
+		msg := "fewer local ports than clients: some will not connect"
+		if d.perSource > 0 {
+			msg = "fewer local ports than clients: using several source addresses"
+		}
+		log.Warn(msg, "net.ipv4.ip_local_port_range", ports, "clients", clients)
+	}
+	return d, nil
+}
+
+// dial begins a connection for the client of that number. The socket becomes
+// writable when the connection stands or has failed.
+func (d *dialer) dial(client int) (fd int, err error) {
+	for {
+		source := 0
+		if d.perSource > 0 {
+			source = (client/d.perSource + d.shift) % maxSources
+		}
+		fd, err = d.dialFrom(source)
+		if err != unix.EADDRNOTAVAIL || d.perSource == 0 || d.shift == maxSources {
+			return fd, err
+		}
+		d.shift++
+	}
+}
+
+// dialFrom dials from the source address of that number; 0 leaves it to the
+// kernel, which takes the destination's own on loopback.
+func (d *dialer) dialFrom(source int) (int, error) {
+	fd, err := unix.Socket(d.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if source > 0 {
+		// Without this option bind would pick the port before it knows the
+		// destination, from those free for every destination.
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + source)}})
+		}
+	}
+	if err == nil {
+		err = unix.Connect(fd, d.dest)
+	}
+	if err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// localPorts is how many connections one source address can have to one
+// destination.
+func localPorts() (int, error) {
+	b, err := os.ReadFile(portRangeFile)
+	if err != nil {
+		return 0, fmt.Errorf("read the local port range: %w", err)
+	}
+	var low, high int
+	if _, err := fmt.Sscan(string(b), &low, &high); err != nil {
+		return 0, fmt.Errorf("read the local port range from %q: %w", b, err)
+	}
+	return high - low + 1, nil
+}

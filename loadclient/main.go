@@ -1,0 +1,142 @@
+// Command loadclient is a group of simulated headline clients, thousands of
+// them on one epoll loop, for measuring how fast a headline change reaches
+// everybody.
+//
+// Terms used here:
+//
+//   - a client asks once without last_id (its first answer makes it started),
+//     then polls with the id it knows, rests, and polls again;
+//   - a headline is an id and its body text, as the service publishes it;
+//   - a change is a headline that clients were waiting for; each client that
+//     gets it is one delivery;
+//   - a delivery's time runs from the first byte of the POST that made the
+//     change to the read that completed the client's answer. Without -post that
+//     start is unknown, and times run from the first delivery seen.
+//
+// With -post it makes the changes itself and exits 0 only when every client
+// received every one of them and no answer was torn or wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/oklog/run"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	var usage usageError
+	switch {
+	case err == nil:
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "loadclient: %v (loadclient -h lists the flags)\n", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "loadclient:", err)
+		os.Exit(1)
+	}
+}
+
+// runCommand is the whole command. It returns nil when every client received
+// every change and no answer was torn or wrong, and a usageError when nothing
+// was begun because of the arguments.
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.version {
+		fmt.Fprintln(stdout, "loadclient", version())
+		return nil
+	}
+	if err := checkDescriptors(cfg.clients); err != nil {
+		return usageError{err}
+	}
+	text, results := stdout, io.Discard
+	switch cfg.json {
+	case "":
+	case "-":
+		text, results = stderr, stdout
+	default:
+		f, err := os.Create(cfg.json)
+		if err != nil {
+			return usageError{fmt.Errorf("-json: %w", err)}
+		}
+		defer f.Close()
+		results = f
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	s, err := load(ctx, cfg, text, log)
+	if s != nil {
+		s.writeTable(text)
+		if werr := s.writeJSON(results); werr != nil {
+			err = errors.Join(err, fmt.Errorf("write -json %s: %w", cfg.json, werr))
+		}
+	}
+	return err
+}
+
+// load runs the clients until the changes are made, ctx ends, or something
+// fails. The summary is nil only when no client was begun; otherwise an error
+// says why the summary is not OK.
+func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*summary, error) {
+	interrupted := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d, err := newDialer(cfg.hostport(), cfg.clients, log)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPool(cfg, d, log)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	w := &printer{out: out, pool: p}
+	var g run.Group
+	if cfg.post != "" {
+		post := newPoster(cfg, p)
+		if err := post.ensureHeadline(ctx); err != nil {
+			return nil, err
+		}
+		g.Add(func() error { return post.run(ctx) }, func(error) { cancel() })
+	}
+	g.Add(p.run, func(error) { p.stop() })
+	g.Add(func() error { return w.run(ctx) }, func(error) { cancel() })
+	err = g.Run()
+	if interrupted.Err() != nil {
+		err = nil // Ctrl-C is an ordinary end; the summary judges
+	}
+	// The group has ended, so the loop's state is ours.
+	p.ledger.settleAll()
+	w.lines(p.ledger.unshown())
+	s := p.summary()
+	if err == nil {
+		err = s.verdict(cfg.changesWanted())
+	}
+	s.OK = err == nil
+	return s, err
+}
+
+// version is the module version the binary was built from, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

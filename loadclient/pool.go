@@ -1,0 +1,271 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	eventBatch = 512      // epoll events taken at a time
+	readSize   = 64 << 10 // bytes read at a time, from any client
+
+	wakeTag = -1 // in an epoll event, in place of a client's number
+)
+
+var errLoopEnded = errors.New("the event loop has ended")
+
+// pool is a group of clients on one epoll loop.
+type pool struct {
+	// Immutable after newPool.
+	cfg          config
+	log          *slog.Logger
+	epoch        time.Time // zero of the pool's clock
+	epollFD      int
+	wakeFD       int           // eventfd: there is mail
+	requestHead  []byte        // up to the query, ...
+	requestQuery []byte        // ... up to the value of last_id, ...
+	requestTail  []byte        // ... and the rest
+	doneCh       chan struct{} // closed by run when the loop has ended
+	newsCh       chan struct{} // cap 1; loop to printer: all started, or a change settled
+
+	// Event loop only; anybody's once doneCh is closed.
+	clients      []client
+	inState      [states]int
+	timers       *timers
+	dialer       *dialer
+	ledger       *ledger
+	parser       responseParser
+	readBuf      []byte
+	requestBuf   []byte
+	begun        int           // clients that have left idle
+	beganAt      time.Duration // when the first one did
+	started      int           // clients that have had their first answer
+	startedAt    time.Duration // when the last one had
+	faults       [faults]int
+	reconnects   int           // connections the server closed that were meant to be persistent
+	timeoutsHeld int           // {} answers
+	pollingCh    chan struct{} // closed when all clients are polling; nil: nobody asked
+	stopping     bool
+	endErr       error // why the loop ended, nil when stopped
+
+	// Any goroutine.
+	mailMu sync.Mutex
+	mail   []func() // to be run on the loop; guarded by mailMu
+}
+
+// newPool makes a pool of clients that are all idle. Its owner calls close
+// when run has returned and nobody uses the pool any more.
+func newPool(cfg config, d *dialer, log *slog.Logger) (*pool, error) {
+	p := &pool{
+		cfg:     cfg,
+		log:     log,
+		epoch:   time.Now(),
+		doneCh:  make(chan struct{}),
+		newsCh:  make(chan struct{}, 1),
+		clients: make([]client, cfg.clients),
+		timers:  newTimers(cfg.clients),
+		dialer:  d,
+		readBuf: make([]byte, readSize),
+	}
+	p.ledger = newLedger(cfg.deliverWithin, cfg.post != "", p.signalNews)
+	for i := range p.clients {
+		p.clients[i].fd = -1
+	}
+	p.inState[idle] = cfg.clients
+	p.writeRequest()
+	var err error
+	if p.epollFD, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	if p.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		unix.Close(p.epollFD)
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	wake := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeTag}
+	if err := unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, p.wakeFD, &wake); err != nil {
+		p.close()
+		return nil, fmt.Errorf("watch eventfd: %w", err)
+	}
+	return p, nil
+}
+
+// writeRequest lays out the parts of the request that never change.
+func (p *pool) writeRequest() {
+	u := p.cfg.url
+	query := "?"
+	if u.RawQuery != "" {
+		query = "&"
+	}
+	version := " HTTP/1.1\r\n"
+	tail := "Host: " + u.Host + "\r\nUser-Agent: marquee-loadclient\r\nAccept: application/json\r\n"
+	if p.cfg.reconnect {
+		version = " HTTP/1.0\r\n"
+		tail += "Connection: close\r\n"
+	}
+	p.requestHead = []byte("GET " + u.RequestURI())
+	p.requestQuery = []byte(query + "last_id=")
+	p.requestTail = []byte(version + tail + "\r\n")
+}
+
+// close closes all descriptors.
+func (p *pool) close() {
+	for i := range p.clients {
+		p.hangUp(int32(i))
+	}
+	unix.Close(p.wakeFD)
+	unix.Close(p.epollFD)
+}
+
+// run is the loop. It returns after stop, or with an error when epoll fails.
+func (p *pool) run() error {
+	defer close(p.doneCh)
+	p.beganAt = p.now()
+	events := make([]unix.EpollEvent, eventBatch)
+	for !p.stopping {
+		wait := p.turn()
+		n, err := unix.EpollWait(p.epollFD, events, wait)
+		if err != nil && err != unix.EINTR {
+			p.endErr = fmt.Errorf("wait for events: %w", err)
+			return p.endErr
+		}
+		for _, e := range events[:max(n, 0)] {
+			if e.Fd == wakeTag {
+				p.readMail()
+			} else {
+				p.ready(e.Fd, e.Events)
+			}
+		}
+	}
+	return nil
+}
+
+// turn does what the clock asks for and returns how long epoll may wait, in
+// milliseconds; -1 is for ever.
+func (p *pool) turn() int {
+	now := p.now()
+	for {
+		i, ok := p.timers.expired(now)
+		if !ok {
+			break
+		}
+		p.timedOut(i)
+	}
+	p.ledger.expire(now)
+	n, wait := ramp{len(p.clients), p.cfg.rate}.due(now-p.beganAt, p.begun)
+	for range n {
+		p.begun++
+		p.request(int32(p.begun - 1))
+	}
+	now = p.now()
+	if at, ok := p.timers.next(); ok && (wait < 0 || at-now < wait) {
+		wait = max(at-now, 0)
+	}
+	if at, ok := p.ledger.deadline(); ok && (wait < 0 || at-now < wait) {
+		wait = max(at-now, 0)
+	}
+	if wait < 0 {
+		return -1
+	}
+	return int((wait + time.Millisecond - 1) / time.Millisecond)
+}
+
+// now is the time since the pool was made. Safe from any goroutine.
+func (p *pool) now() time.Duration { return time.Since(p.epoch) }
+
+// do runs f on the loop and returns when it has run. It returns an error when
+// the loop has ended. Not for use on the loop itself.
+func (p *pool) do(f func()) error {
+	ranCh := make(chan struct{})
+	p.enqueue(func() { f(); close(ranCh) })
+	select {
+	case <-ranCh:
+		return nil
+	case <-p.doneCh:
+		if p.endErr != nil {
+			return p.endErr
+		}
+		return errLoopEnded
+	}
+}
+
+// stop ends the loop. Safe from any goroutine, and after the loop has ended.
+func (p *pool) stop() { p.enqueue(func() { p.stopping = true }) }
+
+func (p *pool) enqueue(f func()) {
+	p.mailMu.Lock()
+	p.mail = append(p.mail, f)
+	p.mailMu.Unlock()
+	// Can only fail when the counter is near its end: the loop is awake then.
+	_, _ = unix.Write(p.wakeFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+func (p *pool) readMail() {
+	var count [8]byte
+	_, _ = unix.Read(p.wakeFD, count[:]) // resets the eventfd
+	p.mailMu.Lock()
+	mail := p.mail
+	p.mail = nil
+	p.mailMu.Unlock()
+	for _, f := range mail {
+		f()
+	}
+}
+
+// allPolling returns a Go channel that is closed once every client has an
+// unanswered poll in flight. Not for use on the loop itself.
+func (p *pool) allPolling() (<-chan struct{}, error) {
+	ch := make(chan struct{})
+	err := p.do(func() {
+		p.pollingCh = ch
+		p.signalPolling()
+	})
+	return ch, err
+}
+
+func (p *pool) signalPolling() {
+	if p.pollingCh != nil && p.inState[polling] == len(p.clients) {
+		close(p.pollingCh)
+		p.pollingCh = nil
+	}
+}
+
+func (p *pool) signalNews() {
+	select {
+	case p.newsCh <- struct{}{}:
+	default:
+	}
+}
+
+// countStarted counts a client's first answer, complete at now.
+func (p *pool) countStarted(now time.Duration) {
+	if p.started++; p.started == len(p.clients) {
+		p.startedAt = now
+		p.signalNews()
+	}
+}
+
+// olderThan counts the started clients whose headline is older than id.
+func (p *pool) olderThan(id uint64) int {
+	n := 0
+	for i := range p.clients {
+		if c := &p.clients[i]; c.started && c.id < id {
+			n++
+		}
+	}
+	return n
+}
+
+// confirm notes the id in the answer to the POST of h. When that is not the id
+// that was delivered, the deliveries were wrong.
+func (p *pool) confirm(h *headline, id uint64) error {
+	err := p.ledger.confirm(h, id)
+	if err != nil {
+		p.faults[wrong] += h.received
+	}
+	return err
+}
