@@ -1,0 +1,344 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"marquee/fanout"
+	"marquee/grip"
+	"marquee/upstream"
+)
+
+// keepAnswered is how long an item that has answered an ask answers those who
+// ask the same a moment later, if the channel does not move on.
+const keepAnswered = 10 * time.Second
+
+// askState is how far an ask has come:
+//
+//	waiting → holding → answered → dropped
+//	   ↑         │ missed an item
+//	   └─────────┘
+type askState uint8
+
+const (
+	waiting  askState = iota // for the origin
+	holding                  // the origin said so
+	answered                 // what the next asker gets is at hand
+	dropped                  // out of reach
+)
+
+// ask is one question to the origin on behalf of all connections of a loop that
+// have the same question: a hundred thousand polls are a handful of asks. While
+// it is holding, who comes with the same question joins without asking anybody.
+// Loop only.
+type ask struct {
+	loop  *loop
+	req   *upstream.Request
+	state askState
+
+	ticket *upstream.Ticket
+	put    int           // times asked: a result of an earlier time is void
+	group  *fanout.Group // who waits; nil once answered
+	watch  fanout.Watch  // of the channels, when holding or answered
+
+	timeout  time.Duration  // of the hold
+	response *fanout.Answer // what the hold's timeout gives
+	answer   *fanout.Answer // when answered
+	until    time.Time      // after this nobody joins, and the origin is asked
+	changes  int64          // upstream's count when asked
+
+	older, newer *ask // in loop.answered
+}
+
+// newAsk makes an ask that others with the same key can join, unless the
+// request has no key.
+func (l *loop) newAsk(req *upstream.Request) *ask {
+	a := &ask{loop: l, req: req, group: new(fanout.Group)}
+	if req.Key != "" {
+		if old := l.asks[req.Key]; old != nil {
+			old.replaced()
+		}
+		l.asks[req.Key] = a
+	}
+	return a
+}
+
+// joinable returns the ask that a request with this key may join, or nil.
+func (l *loop) joinable(key []byte) *ask {
+	a := l.asks[string(key)]
+	switch {
+	case a == nil,
+		a.state != waiting && l.now.After(a.until),
+		a.state == answered && (l.shard.Behind() || a.changes != l.edge.origin.Changes()):
+		return nil
+	}
+	return a
+}
+
+// join puts c's question to a, in whatever state that is.
+func (a *ask) join(c *conn) {
+	switch a.state {
+	case waiting:
+		c.ask, c.state = a, asking
+		a.group.Join(&c.hold, c)
+		c.loop.wheel.set(c, askingCheck)
+	case holding:
+		c.ask = a
+		a.group.Join(&c.hold, c)
+		a.beginHold(c)
+	case answered:
+		a.loop.repeated.Add(1)
+		c.respond(a.answer.Wire(c.hold.Variant))
+	}
+}
+
+// send asks the origin; fresh rules out an answer that was kept.
+func (a *ask) send(fresh bool) {
+	l, void := a.loop, a.ticket
+	a.state, a.changes = waiting, l.edge.origin.Changes()
+	a.put++
+	put := a.put
+	a.ticket = l.edge.origin.Ask(a.req, fresh, func(r upstream.Result) {
+		l.post(func() {
+			if a.put != put || a.state != waiting {
+				if r.Answer != nil && r.Answer.Body != nil {
+					r.Answer.Body.Close()
+				}
+				return
+			}
+			a.settle(r)
+		})
+	})
+	if void != nil {
+		void.Leave()
+	}
+}
+
+// settle acts on what the origin said.
+func (a *ask) settle(r upstream.Result) {
+	switch answer := r.Answer; {
+	case r.Failure != nil:
+		a.give(fanout.NewAnswer(failureResponse(r.Failure)))
+	case r.Alone:
+		a.split()
+	case answer.Body != nil:
+		a.stream(answer)
+	case answer.Hold != nil:
+		a.enter(r)
+	default:
+		a.complete(r)
+	}
+}
+
+// failureResponse is what clients get in place of an answer.
+func failureResponse(f *upstream.Failure) grip.Response {
+	r := plain(f.Code, f.Reason)
+	if f.RetryAfter != "" {
+		r.Header = append(r.Header, field("Retry-After", f.RetryAfter))
+	}
+	return r
+}
+
+// enter begins the hold.
+func (a *ask) enter(r upstream.Result) {
+	l, hold := a.loop, r.Answer.Hold
+	a.watch = fanout.Watch{
+		Channels: slices.Clone(hold.Channels),
+		Template: fanout.NewTemplate(r.Answer.Response),
+		Group:    a.group,
+		Asker:    a,
+	}
+	standing, at := l.shard.Enter(&a.watch)
+	switch standing {
+	case fanout.Behind:
+		a.again()
+	case fanout.AtHand:
+		g := a.group
+		a.Answered(at)
+		l.shard.Give(g, at)
+	case fanout.Holding:
+		a.state, a.response = holding, a.newAnswer(r.Answer)
+		a.timeout = l.edge.origin.HoldTimeout(hold)
+		a.until = l.now.Add(a.timeout)
+		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
+	}
+}
+
+// newAnswer makes the bytes of an answer that the origin gave.
+func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
+	if a.req.Method == "HEAD" {
+		return fanout.NewHeadAnswer(from.Response, from.Length)
+	}
+	return fanout.NewAnswer(from.Response)
+}
+
+// beginHold makes a connection of the group one that is held.
+func (a *ask) beginHold(c *conn) {
+	c.state = held
+	a.loop.holds.Add(1)
+	a.loop.wheel.set(c, a.timeout)
+	a.loop.shard.Want(&a.watch, c.hold.Variant)
+}
+
+// complete passes on an answer that is no hold. If it names the channels that
+// it was made from, it stays for those who ask until one of them moves on.
+func (a *ask) complete(r upstream.Result) {
+	answer := a.newAnswer(r.Answer)
+	if r.Answer.Named == nil || a.req.Key == "" {
+		a.give(answer)
+		return
+	}
+	a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Named), Asker: a}
+	standing, _ := a.loop.shard.Enter(&a.watch)
+	switch {
+	case standing == fanout.Holding:
+		g := a.group
+		a.keep(answer, upstream.KeepNamed)
+		a.loop.shard.Give(g, answer)
+	case r.Kept:
+		a.send(true)
+	default:
+		a.give(answer)
+	}
+}
+
+// keep makes a an answered ask, for others to join.
+func (a *ask) keep(answer *fanout.Answer, d time.Duration) {
+	a.state, a.answer, a.group, a.response = answered, answer, nil, nil
+	a.until = a.loop.now.Add(d)
+	a.loop.answered.push(a)
+}
+
+// give answers the group, and nobody after it.
+func (a *ask) give(answer *fanout.Answer) {
+	g := a.group
+	a.drop()
+	a.loop.shard.Give(g, answer)
+}
+
+// split makes everybody in the group ask for himself, the answer having been
+// meant for one.
+func (a *ask) split() {
+	var cs []*conn
+	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
+		h.Leave()
+		cs = append(cs, client.(*conn))
+	})
+	a.drop()
+	alone := *a.req
+	alone.Key = ""
+	for _, c := range cs {
+		solo := a.loop.newAsk(&alone)
+		solo.join(c)
+		solo.send(false)
+	}
+}
+
+// stream gives an answer whose body follows to one of the group; the others ask
+// for themselves.
+func (a *ask) stream(answer *upstream.Answer) {
+	var first *conn
+	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
+		if first == nil {
+			first = client.(*conn)
+			h.Leave()
+			first.ask = nil
+		}
+	})
+	a.split()
+	first.download(answer)
+}
+
+// again asks the origin anew, on behalf of a group that may have missed
+// something; the origin learns how far each channel was known.
+func (a *ask) again() {
+	req := *a.req
+	req.Last = nil
+	for _, c := range a.watch.Channels {
+		if c.PrevID != "" {
+			req.Last = append(req.Last, c)
+		}
+	}
+	a.req = &req
+	a.send(true)
+}
+
+// Answered implements fanout.Asker.
+func (a *ask) Answered(answer *fanout.Answer) {
+	if a.req.Key == "" || a.loop.asks[a.req.Key] != a {
+		a.drop()
+		return
+	}
+	a.keep(answer, keepAnswered)
+}
+
+// Superseded implements fanout.Asker.
+func (a *ask) Superseded() { a.drop() }
+
+// Missed implements fanout.Asker.
+func (a *ask) Missed() {
+	a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
+		client.(*conn).state = asking
+		a.loop.holds.Add(-1)
+	})
+	a.again()
+}
+
+// left notes that a connection has left the group.
+func (a *ask) left() {
+	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
+		a.drop()
+	}
+}
+
+// replaced notes that a newer ask has taken the key over: who is in the group
+// stays in it.
+func (a *ask) replaced() {
+	delete(a.loop.asks, a.req.Key)
+	if a.state == answered {
+		a.drop()
+	}
+}
+
+// drop ends the ask. Its group, if it is being answered, is the shard's.
+func (a *ask) drop() {
+	l := a.loop
+	if a.req.Key != "" && l.asks[a.req.Key] == a {
+		delete(l.asks, a.req.Key)
+	}
+	if a.state == answered {
+		l.answered.remove(a)
+	}
+	a.state, a.group, a.answer = dropped, nil, nil
+	l.shard.Leave(&a.watch)
+	if a.ticket != nil {
+		a.ticket.Leave()
+	}
+}
+
+// askList is the answered asks of a loop, oldest first.
+type askList struct{ first, last *ask }
+
+func (l *askList) push(a *ask) {
+	a.older, a.newer = l.last, nil
+	if l.last != nil {
+		l.last.newer = a
+	} else {
+		l.first = a
+	}
+	l.last = a
+}
+
+func (l *askList) remove(a *ask) {
+	if a.older != nil {
+		a.older.newer = a.newer
+	} else {
+		l.first = a.newer
+	}
+	if a.newer != nil {
+		a.newer.older = a.older
+	} else {
+		l.last = a.older
+	}
+	a.older, a.newer = nil, nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+	"golang.org/x/sys/unix"
+
+	"marquee/fanout"
+	"marquee/grip"
+)
+
+// The times that a client may take.
+const (
+	// idleTimeout: between two requests on a connection.
+	idleTimeout = 2 * time.Minute
+	// headTimeout: from the first byte of a head to its last.
+	headTimeout = 10 * time.Second
+	// bodyTimeout: between two reads of a request's content.
+	bodyTimeout = 30 * time.Second
+	// stallTimeout: without taking any of an answer that waits for it.
+	stallTimeout = 30 * time.Second
+	// lingerTimeout: to read the last answer, while it may still be sending.
+	lingerTimeout = 2 * time.Second
+	// askingCheck: how often the deadline of a connection that has none of
+	// its own comes round.
+	askingCheck = time.Minute
+)
+
+// maxPipelined is how many bytes a client may send ahead while its request is
+// being answered; who sends more is cut off.
+const maxPipelined = 64 << 10
+
+// expired acts on a deadline that has passed, and sets the next.
+func (c *conn) expired() {
+	wheel := &c.loop.wheel
+	switch c.state {
+	case reading:
+		switch {
+		case c.slow:
+			c.checkBacklog()
+		case c.available() > 0:
+			c.refuse(http.StatusRequestTimeout, "The request did not come to its end in time.")
+		default:
+			c.close()
+		}
+	case body:
+		c.refuse(http.StatusRequestTimeout, "The request did not come to its end in time.")
+	case asking:
+		wheel.set(c, askingCheck)
+	case held:
+		if c.hold.Group().Answering() {
+			wheel.set(c, tick) // the answer is on its way, in this or the next turns
+			return
+		}
+		c.timeOut()
+	case flushing:
+		c.checkBacklog()
+	case lingering:
+		c.close()
+	}
+}
+
+// timeOut ends a hold with the answer that the origin gave for this case.
+func (c *conn) timeOut() {
+	wire := c.ask.response.Wire(c.hold.Variant)
+	c.leave(held)
+	c.respond(wire)
+}
+
+// checkBacklog looks once a tick at what waits behind a slow client: when it
+// has been taken the connection goes on, when nothing is taken for too long it
+// ends.
+func (c *conn) checkBacklog() {
+	waiting := int32(c.gc.OutboundBuffered())
+	switch {
+	case waiting == 0:
+		c.slow = false
+		if c.state == flushing {
+			c.end()
+			return
+		}
+		c.loop.wheel.set(c, idleTimeout)
+		c.traffic()
+		return
+	case waiting != c.backlog:
+		c.stalls, c.backlog = 0, waiting
+	case int(c.stalls) == int(stallTimeout/tick):
+		c.loop.edge.stalled.Add(1)
+		c.abort()
+		return
+	default:
+		c.stalls++
+	}
+	c.loop.wheel.set(c, tick)
+}
+
+// refuse answers a request that cannot be carried out, and ends the
+// connection: what follows on it cannot be trusted to be a request.
+func (c *conn) refuse(code int, reason string) {
+	c.hold.Variant = fanout.Close
+	c.reply(code, reason)
+}
+
+// reply answers with one plain line.
+func (c *conn) reply(code int, line string) {
+	buf := replyBuffers.Get()
+	defer replyBuffers.Put(buf)
+	r := plain(code, line)
+	buf.B = fanout.Head{Response: r, Length: int64(len(r.Body)), Variant: c.hold.Variant}.Append(buf.B)
+	if c.hold.Variant&fanout.HeadOnly == 0 {
+		buf.B = append(buf.B, r.Body...)
+	}
+	c.respond(buf.B)
+}
+
+var replyBuffers bytebufferpool.Pool
+
+// plain makes a response of one plain line.
+func plain(code int, line string) grip.Response {
+	return grip.Response{
+		Code:   code,
+		Header: grip.Header{field("Content-Type", "text/plain")},
+		Body:   []byte(line + "\n"),
+	}
+}
+
+func field(name, value string) grip.Field { return grip.Field{Name: name, Value: value} }
+
+// end closes the connection after its last answer: when the client has taken
+// it, and without a reset that could overtake it (RFC 9112 §9.6).
+func (c *conn) end() {
+	if c.gc.OutboundBuffered() > 0 {
+		c.state = flushing
+		c.loop.wheel.set(c, tick)
+		return
+	}
+	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {
+		c.close()
+		return
+	}
+	c.state = lingering
+	c.consume(c.available())
+	c.loop.wheel.set(c, lingerTimeout)
+}
+
+// drain ends the connection as soon as that loses nothing.
+func (c *conn) drain() {
+	switch c.state {
+	case reading:
+		if !c.slow && c.available() == 0 {
+			c.close()
+		}
+	case asking:
+		c.hold.Variant |= fanout.Close
+	case held:
+		c.hold.Variant |= fanout.Close
+		if !c.hold.Group().Answering() {
+			c.timeOut()
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+	"golang.org/x/sys/unix"
+
+	"marquee/fanout"
+	"marquee/grip"
+)
+
+// Config is what the flags say. Every flag can also be given as an environment
+// variable (MARQUEE_EDGE_HOLD_TIMEOUT for -hold-timeout) and as a line
+// "hold-timeout 55s" of the file named by -config; the command line wins, then
+// the environment.
+type Config struct {
+	// Where to listen and whom to ask.
+	Listen  []string
+	Control string
+	Origin  string
+
+	// How to ask.
+	ShareAll        bool
+	MaxOpenRequests int
+	OriginTimeout   time.Duration
+	SigIss          string
+	SigKey          string
+
+	// How to hold.
+	Loops          int
+	MaxConnections int // 0: what the limit on file descriptors leaves
+	HoldTimeout    time.Duration
+	DrainTimeout   time.Duration
+
+	LogLevel  string
+	LogFormat string
+	Version   bool
+
+	key grip.Key // of SigKey
+}
+
+// reservedFiles is how many descriptors are kept back from clients, beside one
+// for each open request: listeners, loops, control connections, and the second
+// descriptor that a connection has while it moves.
+const reservedFiles = 128
+
+// stringList is a flag that may be given several times, or once with commas.
+// The first use replaces the default.
+type stringList struct {
+	values *[]string
+	given  bool
+}
+
+func (l *stringList) String() string {
+	if l.values == nil {
+		return ""
+	}
+	return strings.Join(*l.values, ",")
+}
+
+func (l *stringList) Set(s string) error {
+	if !l.given {
+		*l.values, l.given = nil, true
+	}
+	for v := range strings.SplitSeq(s, ",") {
+		*l.values = append(*l.values, strings.TrimSpace(v))
+	}
+	return nil
+}
+
+// parseConfig reads flags, environment and file, and validates them.
+func parseConfig(args []string, stderr io.Writer) (*Config, error) {
+	c := &Config{Listen: []string{":7999"}}
+	fs := flag.NewFlagSet("edge", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprint(stderr, "edge holds the clients of a realtime HTTP API in front of its origin.\n\n"+
+			"  edge -origin localhost:8080 -share-all\n\nFlags:\n")
+		fs.PrintDefaults()
+	}
+	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times")
+	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); it has no authentication, keep it private")
+	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given (required)")
+	fs.BoolVar(&c.ShareAll, "share-all", false, "ask the origin once for all clients with equal GET requests, also while a hold for them is open")
+	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line")
+	fs.DurationVar(&c.OriginTimeout, "origin-timeout", time.Minute, "how long the origin may take to begin an answer, 1s to 1h")
+	fs.IntVar(&c.Loops, "loops", min(runtime.NumCPU(), fanout.MaxShards), "event `loops`, 1 to 64; one a core is right")
+	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")
+	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
+	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
+	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
+	fs.StringVar(&c.SigKey, "sig-key", "", "`key` for that signature: text, base64:..., or file:PATH; none, no signature. Better by environment or file than on the command line")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.BoolVar(&c.Version, "version", false, "print the version and exit")
+	fs.String("config", "", "`file` with one \"flag value\" a line")
+	err := ff.Parse(fs, args,
+		ff.WithEnvVarPrefix("MARQUEE_EDGE"),
+		ff.WithConfigFileFlag("config"),
+		ff.WithConfigFileParser(ff.PlainParser))
+	if err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: every setting is a flag, see edge -help", fs.Arg(0))
+	}
+	if c.Version {
+		return c, nil
+	}
+	return c, c.validate()
+}
+
+// validate checks every value and completes those that depend on others. The
+// messages name the flag and what it takes.
+func (c *Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	between := func(name string, v, low, high time.Duration) {
+		if v < low || v > high {
+			bad("-%s is %v: it takes %v to %v", name, v, low, high)
+		}
+	}
+	if len(c.Listen) == 0 {
+		bad("-listen is empty: it takes host:port")
+	}
+	for _, address := range c.Listen {
+		if err := checkAddress(address); err != nil {
+			bad("-listen is %q: %w", address, err)
+		}
+	}
+	if err := checkAddress(c.Control); err != nil {
+		bad("-control is %q: %w", c.Control, err)
+	}
+	if origin, err := withPort(c.Origin); err != nil {
+		bad("-origin is %q: %w", c.Origin, err)
+	} else {
+		c.Origin = origin
+	}
+	if c.MaxOpenRequests < 1 || c.MaxOpenRequests > 10_000 {
+		bad("-max-open-requests is %d: it takes 1 to 10000", c.MaxOpenRequests)
+	}
+	if c.Loops < 1 || c.Loops > fanout.MaxShards {
+		bad("-loops is %d: it takes 1 to %d", c.Loops, fanout.MaxShards)
+	}
+	if c.MaxConnections < 0 || c.MaxConnections > 10_000_000 {
+		bad("-max-connections is %d: it takes 0 to 10000000", c.MaxConnections)
+	}
+	between("origin-timeout", c.OriginTimeout, time.Second, time.Hour)
+	between("hold-timeout", c.HoldTimeout, grip.MinTimeout, 24*time.Hour)
+	between("drain-timeout", c.DrainTimeout, 0, 10*time.Minute)
+	var err error
+	if c.key, err = grip.ParseKey(c.SigKey); err != nil {
+		bad("-sig-key: %w", err)
+	}
+	if c.SigKey != "" && c.SigIss == "" {
+		bad("-sig-iss is empty: a signature needs an issuer")
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		bad("-log-level is %q: it takes debug, info, warn or error", c.LogLevel)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		bad("-log-format is %q: it takes text or json", c.LogFormat)
+	}
+	return errors.Join(errs...)
+}
+
+// checkAddress reports what is wrong with an address to listen on.
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("it takes host:port, or :port for every address of this machine")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("port %q: it takes 0 to 65535", port)
+	}
+	return nil
+}
+
+// withPort completes host[:port] with port 80.
+func withPort(origin string) (string, error) {
+	if origin == "" {
+		return "", errors.New("it takes the host[:port] of the service to put the edge in front of")
+	}
+	if strings.Contains(origin, "/") {
+		return "", errors.New("it takes host[:port], without a scheme or a path")
+	}
+	host, port, err := net.SplitHostPort(origin)
+	if err != nil {
+		host, port = strings.Trim(origin, "[]"), "80"
+		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+			return "", errors.New("it takes host[:port]")
+		}
+	}
+	if _, err := net.LookupPort("tcp", port); host == "" || port == "" || err != nil {
+		return "", errors.New("it takes host[:port] with a port of 1 to 65535")
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// connections returns how many clients to admit, and a warning when the limit
+// on open files is too low for what was asked for.
+func (c *Config) connections() (limit int, warning string) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return max(c.MaxConnections, 1), "cannot read the limit on open files: " + err.Error()
+	}
+	room := int(min(files.Cur, 1<<30)) - c.MaxOpenRequests - reservedFiles
+	if c.MaxConnections == 0 {
+		return max(room, 1), ""
+	}
+	if c.MaxConnections > room {
+		return c.MaxConnections, fmt.Sprintf(
+			"%d files may be open: room for %d connections, not for the %d of -max-connections; raise LimitNOFILE or ulimit -n",
+			files.Cur, max(room, 0), c.MaxConnections)
+	}
+	return c.MaxConnections, ""
+}
+
+// newLogger makes the process's logger.
+func newLogger(c *Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

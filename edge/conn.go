@@ -1,0 +1,205 @@
+package main
+
+import (
+	"github.com/panjf2000/gnet/v2"
+
+	"marquee/fanout"
+	"marquee/httpparse"
+	"marquee/upstream"
+)
+
+// state is where a connection stands between two requests. In the order of a
+// request's life:
+//
+//	reading → (body →) asking → held → reading …
+//	                     └──────────→ reading …
+//	asking → moved      a goroutine has the socket, see stream.go
+//	any    → flushing → lingering → closed
+type state uint8
+
+const (
+	reading   state = iota // between requests, or in a head
+	body                   // in a request's content
+	asking                 // the origin is being asked
+	held                   // waits for an item or its timeout
+	moved                  // handed to a goroutine: no longer ours
+	flushing               // the last answer waits behind a slow client
+	lingering              // answered and shut down; input is thrown away
+	closed
+)
+
+// conn is one client connection while the reactor has it. Loop only, from open
+// to gone.
+type conn struct {
+	gc   gnet.Conn
+	loop *loop
+
+	timer   timer
+	hold    fanout.Hold // the place among those who asked the same
+	ask     *ask        // what has been asked: asking and held
+	pending *pending    // the request whose content is being read: body
+	// unread are bytes that a goroutine read from the socket beyond its
+	// request, to be parsed before what gnet has.
+	unread []byte
+	scan   httpparse.Scan
+	state  state
+	// persistent 1.1 streams get chunks; a 1.0 client gets none.
+	minor uint8
+	// inTraffic: traffic is running and will look at what is unread.
+	inTraffic bool
+	// slow: an answer waits behind the client, who gets no further until it
+	// has been taken. stalls counts the ticks in which nothing was taken.
+	slow    bool
+	stalls  uint8
+	backlog int32 // bytes that waited at the last tick
+}
+
+// pending is a request whose content is still coming.
+type pending struct {
+	req     *upstream.Request
+	body    httpparse.Body
+	content []byte
+}
+
+// open begins the connection's life on its loop.
+func (c *conn) open(gc gnet.Conn, l *loop) {
+	c.gc, c.loop = gc, l
+	l.wheel.set(c, idleTimeout)
+	if len(c.unread) > 0 {
+		c.traffic()
+	}
+}
+
+// gone ends it. gnet calls it inside of Write and Close too.
+func (c *conn) gone() {
+	was := c.state
+	c.state = closed
+	c.loop.wheel.remove(c)
+	c.leave(was)
+	c.pending, c.unread = nil, nil
+	if was != moved {
+		c.loop.edge.departed()
+	}
+}
+
+// leave takes the connection out of what it has asked, if anything.
+func (c *conn) leave(was state) {
+	if was == held {
+		c.loop.holds.Add(-1)
+	}
+	a := c.ask
+	c.ask = nil
+	c.hold.Leave()
+	if a != nil {
+		a.left()
+	}
+}
+
+// close closes the socket.
+func (c *conn) close() {
+	_ = c.loop.el.Close(c.gc)
+}
+
+// abort closes it with a reset: what the peer has not taken is thrown away.
+func (c *conn) abort() {
+	_ = c.gc.SetLinger(0)
+	c.close()
+}
+
+// traffic deals with everything that is unread, as far as the state allows: a
+// request is looked at only after the one before it has been answered.
+func (c *conn) traffic() {
+	c.inTraffic = true
+	for more := true; more; {
+		switch c.state {
+		case reading:
+			more = c.readHead()
+		case body:
+			more = c.readBody()
+		case lingering:
+			c.consume(c.available())
+			more = false
+		case closed:
+			return
+		default:
+			more = false
+			if c.available() > maxPipelined {
+				c.abort()
+				return
+			}
+		}
+	}
+	c.inTraffic = false
+}
+
+// available returns how many bytes are unread.
+func (c *conn) available() int { return len(c.unread) + c.gc.InboundBuffered() }
+
+// inbound returns the unread bytes, valid until consume or the end of traffic.
+func (c *conn) inbound() []byte {
+	in, _ := c.gc.Peek(-1)
+	if c.unread == nil {
+		return in
+	}
+	c.unread = append(c.unread, in...)
+	if len(in) > 0 {
+		_, _ = c.gc.Discard(len(in))
+	}
+	return c.unread
+}
+
+// consume takes n bytes off the front of what is unread.
+func (c *conn) consume(n int) {
+	if n == 0 {
+		return // gnet's Discard would take all
+	}
+	if c.unread == nil {
+		_, _ = c.gc.Discard(n)
+		return
+	}
+	if len(c.unread) < n { // all: of both
+		_, _ = c.gc.Discard(-1)
+		c.unread = nil
+		return
+	}
+	if c.unread = c.unread[n:]; len(c.unread) == 0 {
+		c.unread = nil
+	}
+}
+
+// Deliver implements fanout.Client: the answer to the request that the
+// connection waits with.
+func (c *conn) Deliver(wire []byte) fanout.Outcome {
+	if c.state == held {
+		c.loop.holds.Add(-1)
+	}
+	c.ask = nil
+	return c.respond(wire)
+}
+
+// respond writes a complete answer and makes the connection ready for the next
+// request, or ends it if the hold's variant says so.
+func (c *conn) respond(wire []byte) fanout.Outcome {
+	c.state = reading
+	_, _ = c.gc.Write(wire)
+	if c.state == closed {
+		return fanout.Dropped
+	}
+	outcome := fanout.Written
+	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
+		outcome = fanout.Queued
+		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+	}
+	switch {
+	case c.hold.Variant&fanout.Close != 0:
+		c.end()
+	case c.slow:
+		c.loop.wheel.set(c, tick)
+	default:
+		c.loop.wheel.set(c, idleTimeout)
+		if !c.inTraffic && c.available() > 0 {
+			_ = c.gc.Wake(nil)
+		}
+	}
+	return outcome
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	actors "github.com/oklog/run"
+	"github.com/panjf2000/gnet/v2"
+
+	"marquee/fanout"
+	"marquee/grip"
+	"marquee/httpparse"
+	"marquee/upstream"
+)
+
+// edge is the whole server.
+type edge struct {
+	// Immutable once it listens.
+	cfg            *Config
+	log            *slog.Logger
+	hub            *fanout.Hub
+	origin         *upstream.Client
+	reactor        *gnet.Client
+	loops          map[gnet.EventLoop]*loop
+	maxConnections int
+	full           *fanout.Answer
+	metrics        *metrics
+
+	leases leases
+
+	// Any goroutine.
+	connections  atomic.Int64 // clients now
+	accepted     atomic.Int64
+	refused      atomic.Int64 // no room
+	acceptErrors atomic.Int64
+	malformed    atomic.Int64 // requests that were no HTTP
+	stalled      atomic.Int64 // clients cut off because they took nothing
+	draining     atomic.Bool
+	emptied      sync.Once
+	emptyCh      chan struct{} // closed when draining and the last client has left
+}
+
+// newEdge makes an edge; run starts it.
+func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
+	e := &edge{
+		cfg: cfg, log: log,
+		loops:   make(map[gnet.EventLoop]*loop),
+		full:    fullAnswer(),
+		emptyCh: make(chan struct{}),
+		origin: upstream.NewClient(upstream.Config{
+			Origin:        cfg.Origin,
+			MaxOpen:       cfg.MaxOpenRequests,
+			AnswerTimeout: cfg.OriginTimeout,
+			HoldTimeout:   cfg.HoldTimeout,
+			Signer:        grip.NewSigner(cfg.SigIss, cfg.key),
+			Log:           log,
+		}),
+	}
+	e.metrics = newMetrics(e)
+	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	var warning string
+	if e.maxConnections, warning = cfg.connections(); warning != "" {
+		log.Warn(warning)
+	}
+	for _, warning := range kernelWarnings(e.maxConnections) {
+		log.Warn(warning)
+	}
+	return e, nil
+}
+
+// run serves until ctx ends, then drains, and returns when everything that it
+// started has ended.
+func (e *edge) run(ctx context.Context) error {
+	defer e.origin.Close()
+	if err := e.startLoops(); err != nil {
+		return err
+	}
+	defer e.stopLoops()
+
+	var listeners []net.Listener
+	var addresses []string
+	defer func() {
+		for _, ln := range listeners {
+			ln.Close()
+		}
+	}()
+	for _, address := range e.cfg.Listen {
+		ln, err := listen(ctx, address)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, ln)
+		addresses = append(addresses, ln.Addr().String())
+	}
+	control, err := net.Listen("tcp", e.cfg.Control)
+	if err != nil {
+		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
+	}
+	server := e.controlServer()
+
+	var group actors.Group
+	for _, ln := range listeners {
+		for range acceptors {
+			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
+		}
+	}
+	group.Add(func() error {
+		<-ctx.Done()
+		return nil
+	}, func(error) {})
+	stopCh := make(chan struct{})
+	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) {})
+	group.Add(func() error {
+		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve control: %w", err)
+		}
+		return nil
+	}, func(error) {
+		// The listeners are closed; publishes still reach the holds while
+		// the clients leave.
+		e.drain()
+		close(stopCh)
+		stop, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = server.Shutdown(stop)
+		server.Close()
+	})
+	e.log.Info("ready", "version", version,
+		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"origin", e.cfg.Origin, "loops", len(e.loops), "max_connections", e.maxConnections)
+	err = group.Run()
+	e.log.Info("stopped", "clients_left", e.connections.Load())
+	return err
+}
+
+// startLoops starts the reactor and makes a loop of ours for each of its own.
+func (e *edge) startLoops() error {
+	var err error
+	e.reactor, err = gnet.NewClient(&reactor{edge: e},
+		gnet.WithNumEventLoop(e.cfg.Loops),
+		gnet.WithTCPNoDelay(gnet.TCPDelay), // package net has set it already
+		gnet.WithLogger(gnetLog{e.log}))
+	if err != nil {
+		return fmt.Errorf("make reactor: %w", err)
+	}
+	if err := e.reactor.Start(); err != nil {
+		return fmt.Errorf("start reactor: %w", err)
+	}
+	for range e.cfg.Loops {
+		b, err := newBell(e.reactor)
+		if err != nil {
+			_ = e.reactor.Stop()
+			return err
+		}
+		l := &loop{
+			edge: e, el: b.conn.EventLoop(), bell: b,
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{}),
+			asks:   make(map[string]*ask),
+			now:    time.Now(),
+		}
+		e.loops[l.el] = l
+	}
+	if len(e.loops) != e.cfg.Loops {
+		_ = e.reactor.Stop()
+		return errors.New("start reactor: two bells hang in one loop")
+	}
+	return nil
+}
+
+// drain lets the clients go: idle ones at once, held ones with their hold's
+// answer, and the others when they have theirs. It returns when all have left,
+// or when -drain-timeout is over and the rest has been cut off.
+func (e *edge) drain() {
+	e.log.Info("draining", "clients", e.connections.Load())
+	e.draining.Store(true)
+	e.connections.Add(1) // so that the last one is not missed between these lines
+	for _, l := range e.loops {
+		l.post(l.drain)
+	}
+	e.departed()
+	timer := time.NewTimer(e.cfg.DrainTimeout)
+	defer timer.Stop()
+	select {
+	case <-e.emptyCh:
+	case <-timer.C:
+	}
+	e.leases.cut()
+}
+
+// stopLoops ends the reactor with whatever connections it still has.
+func (e *edge) stopLoops() {
+	if err := e.reactor.Stop(); err != nil {
+		e.log.Error("reactor ended badly", "err", err)
+	}
+	for _, l := range e.loops {
+		l.bell.close()
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"marquee/fanout"
+)
+
+// metrics is what Prometheus reads. What the loops count, they count for
+// themselves; it is added up when somebody asks.
+type metrics struct {
+	registry         *prometheus.Registry
+	items            *prometheus.CounterVec // by fate
+	deliveries       *prometheus.CounterVec // by outcome
+	fanout           prometheus.Histogram
+	refusedPublishes prometheus.Counter
+}
+
+func newMetrics(e *edge) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		items: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_items_total", Help: "Published items, by what the sequencing made of them.",
+		}, []string{"fate"}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_deliveries_total", Help: "Items given to single holds, by what became of the bytes.",
+		}, []string{"outcome"}),
+		fanout: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "marquee_fanout_seconds", Help: "From an item's publish to its last write, for items that some hold got.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18),
+		}),
+		refusedPublishes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "marquee_publishes_refused_total", Help: "Publish requests that were malformed.",
+		}),
+	}
+	m.registry.MustRegister(m.items, m.deliveries, m.fanout, m.refusedPublishes,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	gauge := func(name, help string, f func() int64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
+	}
+	counter := func(name, help string, f func() int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f()) }))
+	}
+	sum := func(f func(*loop) int64) func() int64 {
+		return func() (n int64) {
+			for _, l := range e.loops {
+				n += f(l)
+			}
+			return n
+		}
+	}
+	gauge("marquee_connections", "Client connections.", e.connections.Load)
+	gauge("marquee_holds", "Requests that are held.", sum(func(l *loop) int64 { return l.holds.Load() }))
+	counter("marquee_connections_accepted_total", "Client connections accepted.", e.accepted.Load)
+	counter("marquee_connections_refused_total", "Client connections turned away for want of room.", e.refused.Load)
+	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
+	counter("marquee_accept_errors_total", "Failures to accept a client connection.", e.acceptErrors.Load)
+	counter("marquee_requests_total", "Requests from clients.", sum(func(l *loop) int64 { return l.requests.Load() }))
+	counter("marquee_requests_malformed_total", "Requests from clients that were no valid HTTP.", e.malformed.Load)
+	counter("marquee_requests_joined_total", "Requests that joined an equal one.", sum(func(l *loop) int64 { return l.joined.Load() }))
+	counter("marquee_requests_repeated_total", "Requests among the joined that got the newest answer at once.", sum(func(l *loop) int64 { return l.repeated.Load() }))
+	counter("marquee_origin_requests_total", "Requests put to the origin.", func() int64 { return e.origin.Stats().Requests })
+	counter("marquee_origin_failures_total", "Requests to the origin without a good answer.", func() int64 { return e.origin.Stats().Failures })
+	gauge("marquee_origin_requests_open", "Requests open at the origin.", func() int64 { return int64(e.origin.Stats().Open) })
+	gauge("marquee_origin_requests_waiting", "Requests in line for the origin.", func() int64 { return int64(e.origin.Stats().Waiting) })
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// published counts an item. Safe from any goroutine.
+func (m *metrics) published(fate fanout.Fate) { m.items.WithLabelValues(fate.String()).Inc() }
+
+// landed counts what became of an item that some loop was given. Called by the
+// hub, once per item.
+func (m *metrics) landed(r fanout.Receipt) {
+	m.deliveries.WithLabelValues("written").Add(float64(r.Written))
+	m.deliveries.WithLabelValues("queued").Add(float64(r.Queued))
+	m.deliveries.WithLabelValues("dropped").Add(float64(r.Dropped))
+	m.deliveries.WithLabelValues("missed").Add(float64(r.Missed))
+	if r.Matched > 0 {
+		m.fanout.Observe(r.Elapsed / 1000)
+	}
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"strings"
+
+	"marquee/fanout"
+	"marquee/grip"
+	"marquee/httpparse"
+	"marquee/upstream"
+)
+
+// maxContent is how long a request's content may be, in bytes, to be collected
+// on the loop. A longer one is streamed to the origin, and cannot be held.
+const maxContent = grip.MaxInstructBody
+
+// viaEntry is what the edge adds to Via (RFC 9110 §7.6.3).
+const viaEntry = "1.1 marquee"
+
+// readHead reads one request head and acts on it. It reports whether there may
+// be more to do on the connection right now.
+func (c *conn) readHead() bool {
+	if c.slow {
+		return false // the deadline takes it up again
+	}
+	in := c.inbound()
+	if len(in) == 0 {
+		return false
+	}
+	fresh := c.scan == httpparse.Scan{}
+	req, n, err := c.loop.parser.Parse(&c.scan, in)
+	switch e := err.(type) {
+	case nil:
+	case *httpparse.Error:
+		c.loop.edge.malformed.Add(1)
+		c.refuse(e.Status, e.Reason)
+		return true
+	default: // httpparse.ErrNeedMore
+		if fresh {
+			c.loop.wheel.set(c, headTimeout)
+		}
+		return false
+	}
+	c.loop.requests.Add(1)
+	c.minor = uint8(req.Minor)
+	c.hold.Variant = c.loop.variant(req)
+	switch {
+	case req.HasBody():
+		c.beginBody(req, n)
+	default:
+		c.begin(req, n)
+	}
+	return true
+}
+
+// begin acts on a request without content, whose head is n bytes long.
+func (c *conn) begin(req *httpparse.Request, n int) {
+	l := c.loop
+	var key string
+	if l.edge.cfg.ShareAll && shareable(req) {
+		l.appendKey(req)
+		if a := l.joinable(l.key); a != nil {
+			c.consume(n)
+			l.joined.Add(1)
+			a.join(c)
+			return
+		}
+		key = string(l.key)
+	}
+	r := l.request(c, req)
+	r.Key = key
+	c.consume(n)
+	c.put(r)
+}
+
+// put asks the origin on behalf of c.
+func (c *conn) put(r *upstream.Request) {
+	a := c.loop.newAsk(r)
+	a.join(c)
+	a.send(false)
+}
+
+// shareable reports whether the answer to a request can serve for an equal
+// one: only where asking changes nothing.
+func shareable(req *httpparse.Request) bool {
+	return string(req.Method) == http.MethodGet || string(req.Method) == http.MethodHead
+}
+
+// beginBody acts on the head of a request with content.
+func (c *conn) beginBody(req *httpparse.Request, n int) {
+	c.pending = &pending{req: c.loop.request(c, req), body: req.Body()}
+	length := req.ContentLength
+	expects := req.ExpectContinue
+	c.consume(n)
+	if expects {
+		// The content is wanted in any case: the origin will be asked.
+		if _, _ = c.gc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
+			return
+		}
+	}
+	if length > maxContent {
+		c.pending.req.StreamLength = length
+		c.upload()
+		return
+	}
+	c.pending.req.StreamLength = length
+	c.state = body
+	c.loop.wheel.set(c, bodyTimeout)
+}
+
+// readBody collects content. It reports whether there may be more to do on the
+// connection right now.
+func (c *conn) readBody() bool {
+	p := c.pending
+	for !p.body.Done() {
+		in := c.inbound()
+		data, n, err := p.body.Next(in)
+		if e, ok := err.(*httpparse.Error); ok {
+			c.loop.edge.malformed.Add(1)
+			c.pending = nil
+			c.refuse(e.Status, e.Reason)
+			return true
+		}
+		p.content = append(p.content, data...)
+		c.consume(n)
+		switch {
+		case len(p.content) > maxContent:
+			c.upload()
+			return false
+		case n > 0:
+			c.loop.wheel.set(c, bodyTimeout)
+		case !p.body.Done():
+			return false
+		}
+	}
+	c.pending = nil
+	p.req.Body = p.content
+	c.put(p.req)
+	return true
+}
+
+// variant returns the form of answer that a request gets.
+func (l *loop) variant(req *httpparse.Request) fanout.Variant {
+	var v fanout.Variant
+	if !req.Persistent || req.Minor == 0 || l.draining {
+		v = fanout.Close
+	}
+	if string(req.Method) == http.MethodHead {
+		v |= fanout.HeadOnly
+	}
+	var accepted acceptedCodings
+	for _, f := range req.Fields {
+		if equalFold(f.Name, "accept-encoding") {
+			accepted.read(f.Value)
+		}
+	}
+	return v | accepted.best()
+}
+
+// appendKey makes, in l.key, what requests must have in common to share an
+// answer: method, host, target, and every field that can change it.
+func (l *loop) appendKey(req *httpparse.Request) {
+	k := append(l.key[:0], req.Method...)
+	k = append(k, ' ')
+	k = appendLower(k, req.Host)
+	k = append(k, req.Target...)
+	for _, f := range req.Fields {
+		name := appendLower(l.field[:0], f.Name)
+		l.field = name
+		if !upstream.InKey(name) || removed(req, name) {
+			continue
+		}
+		k = append(k, '\n') // in no name and no value
+		k = append(k, name...)
+		k = append(k, ':')
+		k = append(k, f.Value...)
+	}
+	l.key = k
+}
+
+// removed reports whether a request field, its name in lower case, ends at the
+// edge: it is for this connection only, or the edge writes it itself, or it
+// would let a client speak as a GRIP proxy.
+func removed(req *httpparse.Request, name []byte) bool {
+	switch string(name) {
+	case "host", "content-length", "expect", "accept-encoding", "via", "x-forwarded-for":
+		return true
+	}
+	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
+}
+
+// request makes what the origin is asked, apart from the connection's buffers:
+// all text in one string.
+func (l *loop) request(c *conn, req *httpparse.Request) *upstream.Request {
+	text := append(l.field[:0], req.Target...)
+	text = append(text, req.Host...)
+	var via, forwarded []string
+	proto := false
+	for _, f := range req.Fields {
+		switch {
+		case equalFold(f.Name, "via"):
+			via = append(via, string(f.Value))
+		case equalFold(f.Name, "x-forwarded-for"):
+			forwarded = append(forwarded, string(f.Value))
+		case equalFold(f.Name, "x-forwarded-proto"):
+			proto = true
+		}
+		text = append(text, f.Name...)
+		text = append(text, f.Value...)
+	}
+	rest := string(text)
+	l.field = text
+	next := func(n int) (s string) {
+		s, rest = rest[:n], rest[n:]
+		return s
+	}
+	r := &upstream.Request{
+		Method: method(req.Method),
+		Target: next(len(req.Target)),
+		Host:   next(len(req.Host)),
+		Header: make(grip.Header, 0, len(req.Fields)+3),
+	}
+	for _, f := range req.Fields {
+		name, value := next(len(f.Name)), next(len(f.Value))
+		l.field = appendLower(l.field[:0], f.Name)
+		if !removed(req, l.field) {
+			r.Header = append(r.Header, grip.Field{Name: name, Value: value})
+		}
+	}
+	if peer, _, err := net.SplitHostPort(c.gc.RemoteAddr().String()); err == nil {
+		forwarded = append(forwarded, peer)
+	}
+	r.Header = append(r.Header,
+		field("X-Forwarded-For", strings.Join(forwarded, ", ")),
+		field("Via", strings.Join(append(via, viaEntry), ", ")))
+	if !proto { // what a TLS terminator in front said stays
+		r.Header = append(r.Header, field("X-Forwarded-Proto", "http"))
+	}
+	return r
+}
+
+// method returns a method as a string, without making one for the usual ones.
+func method(m []byte) string {
+	for _, known := range [...]string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		if string(m) == known {
+			return known
+		}
+	}
+	return string(m)
+}
+
+// appendLower appends b with ASCII letters in lower case.
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// equalFold reports whether name is the given lower-case name.
+func equalFold(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}

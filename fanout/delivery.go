@@ -1,0 +1,152 @@
+package fanout
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"unique"
+
+	"marquee/grip"
+)
+
+// Fate is what the sequencing made of a published item.
+type Fate uint8
+
+const (
+	// Delivered: handed to every loop that holds for the channel, be it none.
+	Delivered Fate = iota
+	// Waiting: it came before the item that it follows, and waits for that one.
+	Waiting
+	// Duplicate: an item with that id, or with that prev-id, was there before.
+	Duplicate
+	// Overflow: too many items of the channel wait already.
+	Overflow
+)
+
+func (f Fate) String() string {
+	return [...]string{"delivered", "waiting", "duplicate", "overflow"}[f]
+}
+
+// Receipt says what became of an item. The counts are of holds.
+type Receipt struct {
+	Channel string `json:"channel"`
+	ID      string `json:"id,omitempty"`
+	Fate    string `json:"fate"`
+	// Matched = Written + Queued + Dropped.
+	Matched int64 `json:"matched"`
+	Written int64 `json:"written"`
+	Queued  int64 `json:"queued"`  // behind clients that read slowly
+	Dropped int64 `json:"dropped"` // gone before the write
+	Missed  int64 `json:"missed"`  // did not follow prev-id: asked the origin again
+	// Elapsed is the time from the publish to the last write, in milliseconds.
+	Elapsed float64 `json:"elapsed_ms"`
+	// Complete is false while some loop has not finished writing.
+	Complete bool `json:"complete"`
+}
+
+// Delivery is one item on its way to the loops. Safe from any goroutine.
+type Delivery struct {
+	// Immutable once the first loop sees it.
+	hub   *Hub
+	item  grip.Item
+	start time.Time
+	coded [codings][]byte
+
+	mu      sync.Mutex // answers
+	answers map[unique.Handle[string]]*Answer
+
+	loops                            atomic.Int32 // still writing
+	written, queued, dropped, missed atomic.Int64
+	elapsed                          atomic.Int64 // ns; set when the last loop is done
+	doneCh                           chan struct{}
+}
+
+func newDelivery(h *Hub, item grip.Item) *Delivery {
+	d := &Delivery{hub: h, item: item, start: h.now(), doneCh: make(chan struct{})}
+	if item.HTTPResponse != nil {
+		d.coded[0] = item.HTTPResponse.Body
+	}
+	return d
+}
+
+// Done is closed when every loop has written to its holds. An item that waits
+// for another is not done until it has been delivered or given up.
+func (d *Delivery) Done() <-chan struct{} { return d.doneCh }
+
+// Receipt returns the figures so far.
+func (d *Delivery) Receipt(fate Fate) Receipt {
+	r := Receipt{
+		Channel: d.item.Channel, ID: d.item.ID, Fate: fate.String(),
+		Written: d.written.Load(), Queued: d.queued.Load(),
+		Dropped: d.dropped.Load(), Missed: d.missed.Load(),
+		Elapsed: float64(d.elapsed.Load()) / float64(time.Millisecond),
+	}
+	r.Matched = r.Written + r.Queued + r.Dropped
+	select {
+	case <-d.doneCh:
+		r.Complete = true
+	default:
+	}
+	return r
+}
+
+// compress makes the coded forms that some holder of the channel accepts.
+func (d *Delivery) compress(wanted [codings]bool) {
+	if len(d.coded[0]) < minCompress || !transformable(*d.item.HTTPResponse) {
+		return
+	}
+	for coding := Gzip; coding < codings; coding++ {
+		if wanted[coding] {
+			d.coded[coding] = compressed(d.coded[0], coding)
+		}
+	}
+}
+
+// answer returns the answer for holds of that template: one object for all of
+// them, on every loop.
+func (d *Delivery) answer(t *Template) *Answer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.answers[t.key]
+	if a == nil {
+		a = NewAnswer(t.response.With(*d.item.HTTPResponse))
+		a.offer(&d.coded)
+		if d.answers == nil {
+			d.answers = make(map[unique.Handle[string]]*Answer)
+		}
+		d.answers[t.key] = a
+	}
+	return a
+}
+
+// tally is what one loop did for one delivery.
+type tally struct{ written, queued, dropped, missed int64 }
+
+func (t *tally) count(o Outcome) {
+	switch o {
+	case Written:
+		t.written++
+	case Queued:
+		t.queued++
+	case Dropped:
+		t.dropped++
+	}
+}
+
+// loopDone adds one loop's share. The last loop ends the delivery.
+func (d *Delivery) loopDone(t tally) {
+	d.written.Add(t.written)
+	d.queued.Add(t.queued)
+	d.dropped.Add(t.dropped)
+	d.missed.Add(t.missed)
+	if d.loops.Add(-1) == 0 {
+		d.finish()
+		d.hub.landed(d)
+	}
+}
+
+// finish ends a delivery, once.
+func (d *Delivery) finish() {
+	d.elapsed.Store(int64(d.hub.now().Sub(d.start)))
+	close(d.doneCh)
+}

@@ -1,0 +1,419 @@
+package fanout
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"marquee/grip"
+)
+
+// What the hub keeps, and for how long (GRIP reference behaviour of Pushpin,
+// which publishers know; the bounds on memory are ours).
+const (
+	// maxEarly is how many items of a channel may wait for the one they
+	// follow; more are dropped with the fate Overflow.
+	maxEarly = 100
+	// earlyWait is how long they wait before they are delivered all the same.
+	earlyWait = 5 * time.Second
+	// seenFor is how long an id is remembered, to recognise a duplicate.
+	seenFor = time.Minute
+	// maxSeen bounds the ids remembered; the oldest is forgotten first.
+	maxSeen = 1 << 18
+	// linger is how long a channel counts as held after its last hold has
+	// left: the gap between two polls of a client.
+	linger = time.Minute
+	// maxQuiet and maxQuietBytes bound the channels without holds of which the
+	// last item is known: the longest quiet is forgotten first. A hold for a
+	// forgotten channel is accepted without the comparison.
+	maxQuiet      = 1 << 16
+	maxQuietBytes = 64 << 20
+	// maxUnderway is how many items may be on their way through the loops'
+	// mailboxes. Publish waits for room: a publisher that is faster than the
+	// loops is slowed down, not buffered for.
+	maxUnderway = 1024
+	// MaxShards is how many loops a hub serves.
+	MaxShards = 64
+)
+
+// Hub connects publishers to the shards of all loops. Its methods are safe from
+// any goroutine. The lock is held for microseconds: nothing under it waits or
+// compresses.
+type Hub struct {
+	now    func() time.Time
+	done   func(Receipt)
+	shards []*Shard // immutable after the last NewShard
+
+	mu       sync.Mutex // all below
+	underway int
+	room     sync.Cond // underway < maxUnderway; waits on mu
+	channels map[string]*channel
+	// quiet lists the channels that no loop holds for, longest quiet first.
+	quiet      *list.List
+	quietBytes int
+	early      map[*channel]struct{} // channels with items that wait
+	seen       map[itemKey]struct{}
+	seenOrder  []seenItem // oldest first
+}
+
+type itemKey struct{ channel, id string }
+
+type seenItem struct {
+	key itemKey
+	at  time.Time
+}
+
+// channel is what the hub knows of one channel. Hub lock.
+type channel struct {
+	name   string
+	loops  uint64 // bit i: shard i holds for it
+	wanted [codings]bool
+	// lastID is the id of the last item that went through; "" is unknown.
+	lastID string
+	// last is that item, to answer a hold that came a moment late; nil when
+	// it is no answer to a hold.
+	last *Delivery
+	// early are items that came before the one they follow, by their prev-id.
+	early map[string]*Delivery
+	// place in Hub.quiet and the time of entering it; nil while held for.
+	place *list.Element
+	since time.Time
+}
+
+// NewHub makes a hub. now is the clock, time.Now outside tests. done is called,
+// on a loop, with the receipt of each item that some loop was given, after its
+// last write.
+func NewHub(now func() time.Time, done func(Receipt)) *Hub {
+	h := &Hub{
+		now:      now,
+		done:     done,
+		channels: make(map[string]*channel),
+		quiet:    list.New(),
+		early:    make(map[*channel]struct{}),
+		seen:     make(map[itemKey]struct{}),
+	}
+	h.room.L = &h.mu
+	return h
+}
+
+// NewShard adds the shard of one more loop, MaxShards at the most, before
+// anything is published. wake must make the loop call Turn soon, from any
+// goroutine, and must not block.
+func (h *Hub) NewShard(wake func()) *Shard {
+	if len(h.shards) == MaxShards {
+		panic("fanout: more shards than MaxShards")
+	}
+	s := &Shard{hub: h, index: len(h.shards), wake: wake, channels: make(map[string]*watches)}
+	h.shards = append(h.shards, s)
+	return s
+}
+
+// Publish sends an item on its way. It waits only while too many items are
+// underway; never call it on a loop. Items of one channel published one after
+// the other reach each hold in that order.
+func (h *Hub) Publish(item grip.Item) (*Delivery, Fate) {
+	d := newDelivery(h, item)
+	if item.HTTPResponse != nil {
+		d.compress(h.wanted(item.Channel))
+	}
+	h.mu.Lock()
+	for h.underway >= maxUnderway {
+		h.room.Wait()
+	}
+	fate, woken := h.sequence(d)
+	h.mu.Unlock()
+	h.wake(woken)
+	return d, fate
+}
+
+// wanted returns the codings that holders of a channel accept.
+func (h *Hub) wanted(name string) [codings]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.channels[name]; c != nil {
+		return c.wanted
+	}
+	return [codings]bool{}
+}
+
+// landed notes that d has come through all loops.
+func (h *Hub) landed(d *Delivery) {
+	h.done(d.Receipt(Delivered))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.underway--
+	h.room.Signal()
+}
+
+// wake wakes the loops whose bits are set.
+func (h *Hub) wake(loops uint64) {
+	for i, s := range h.shards {
+		if loops&(1<<i) != 0 {
+			s.wake()
+		}
+	}
+}
+
+// sequence decides what becomes of d, and returns the loops to wake. Hub lock.
+func (h *Hub) sequence(d *Delivery) (fate Fate, woken uint64) {
+	item := &d.item
+	if item.ID != "" && !h.firstSight(item) {
+		d.finish()
+		return Duplicate, 0
+	}
+	c := h.channels[item.Channel]
+	if c == nil {
+		c = h.open(item.Channel)
+	}
+	if item.NoSeq {
+		return Delivered, h.send(c, d)
+	}
+	if c.lastID != "" && item.PrevID != "" && item.PrevID != c.lastID && h.attended(c) {
+		switch {
+		case c.early[item.PrevID] != nil:
+			d.finish()
+			return Duplicate, 0
+		case len(c.early) == maxEarly:
+			d.finish()
+			return Overflow, 0
+		}
+		if c.early == nil {
+			c.early = make(map[string]*Delivery)
+		}
+		c.early[item.PrevID] = d
+		h.early[c] = struct{}{}
+		return Waiting, 0
+	}
+	return Delivered, h.pass(c, d)
+}
+
+// firstSight notes the item's id and reports whether it is new. Hub lock.
+func (h *Hub) firstSight(item *grip.Item) bool {
+	key := itemKey{item.Channel, item.ID}
+	if _, ok := h.seen[key]; ok {
+		return false
+	}
+	if len(h.seenOrder) == maxSeen {
+		h.unsee()
+	}
+	h.seen[key] = struct{}{}
+	h.seenOrder = append(h.seenOrder, seenItem{key, h.now()})
+	return true
+}
+
+// unsee forgets the oldest id. Hub lock.
+func (h *Hub) unsee() {
+	delete(h.seen, h.seenOrder[0].key)
+	h.seenOrder[0] = seenItem{}
+	h.seenOrder = h.seenOrder[1:]
+}
+
+// attended reports whether clients hold for c, or have done so lately: only
+// then does order matter to anyone. Hub lock.
+func (h *Hub) attended(c *channel) bool {
+	return c.loops != 0 || len(c.early) > 0 || !c.since.IsZero() && h.now().Sub(c.since) < linger
+}
+
+// pass lets d through, and then those that waited for it. Hub lock.
+func (h *Hub) pass(c *channel, d *Delivery) (woken uint64) {
+	for d != nil {
+		woken |= h.send(c, d)
+		h.remember(c, d)
+		next := c.early[d.item.ID]
+		if d.item.ID == "" {
+			next = nil
+		}
+		h.takeEarly(c, next)
+		d = next
+	}
+	return woken
+}
+
+// takeEarly removes d from those that wait. Hub lock.
+func (h *Hub) takeEarly(c *channel, d *Delivery) {
+	if d == nil {
+		return
+	}
+	delete(c.early, d.item.PrevID)
+	if len(c.early) == 0 {
+		c.early = nil
+		delete(h.early, c)
+	}
+}
+
+// send puts d into the mailboxes of the loops that hold for c, one task a loop.
+// Hub lock: the mailboxes get a channel's items in their order.
+func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
+	n := int32(0)
+	for i := range h.shards {
+		if c.loops&(1<<i) != 0 {
+			n++
+		}
+	}
+	if n == 0 {
+		d.finish()
+		return 0
+	}
+	d.loops.Store(n)
+	h.underway++
+	for i, s := range h.shards {
+		if c.loops&(1<<i) != 0 && s.post(d) {
+			woken |= 1 << i
+		}
+	}
+	return woken
+}
+
+// remember notes d as the last item of c. Hub lock.
+func (h *Hub) remember(c *channel, d *Delivery) {
+	h.weigh(c, -1)
+	c.lastID, c.last = d.item.ID, nil
+	if d.item.ID != "" && d.item.HTTPResponse != nil {
+		c.last = d
+	}
+	h.weigh(c, +1)
+	if c.place != nil {
+		h.quiet.MoveToBack(c.place)
+		h.trim()
+	}
+}
+
+// weigh adds or takes away what a quiet channel keeps. Hub lock.
+func (h *Hub) weigh(c *channel, sign int) {
+	if c.place != nil && c.last != nil {
+		h.quietBytes += sign * len(c.last.coded[0])
+	}
+}
+
+// trim forgets quiet channels beyond the bounds. Hub lock.
+func (h *Hub) trim() {
+	for h.quiet.Len() > maxQuiet || h.quietBytes > maxQuietBytes {
+		h.close(h.quiet.Front().Value.(*channel))
+	}
+}
+
+// open begins to know a channel: quiet, until somebody holds. Hub lock.
+func (h *Hub) open(name string) *channel {
+	c := &channel{name: name}
+	h.channels[name] = c
+	c.place = h.quiet.PushBack(c)
+	h.trim()
+	return c
+}
+
+// close forgets a quiet channel, with what waits on it. Hub lock.
+func (h *Hub) close(c *channel) {
+	h.weigh(c, -1)
+	h.quiet.Remove(c.place)
+	for _, d := range c.early {
+		d.finish()
+	}
+	delete(h.early, c)
+	delete(h.channels, c.name)
+}
+
+// enter is Shard.Enter's part under the lock: compare, and register unless the
+// watch is behind. In one step, so that no item can pass between.
+func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	standing, at := Holding, (*Delivery)(nil)
+	for _, want := range w.Channels {
+		c := h.channels[want.Name]
+		if c == nil || c.lastID == "" || want.PrevID == "" || c.lastID == want.PrevID {
+			continue
+		}
+		if w.Group == nil {
+			return Behind, nil // not the newest answer, or one ahead of its item
+		}
+		if d := c.last; d != nil && d.item.PrevID == want.PrevID && h.now().Sub(d.start) < seenFor {
+			standing, at = AtHand, d
+			break
+		}
+		// Forgetting the id lets the next try pass, whatever ids the origin
+		// gives: a channel whose ids do not fit costs one request, not a loop.
+		c.lastID, standing = "", Behind
+	}
+	if standing == Behind {
+		return Behind, nil
+	}
+	for _, want := range w.Channels {
+		c := h.channels[want.Name]
+		if c == nil {
+			c = h.open(want.Name)
+		}
+		if c.place != nil {
+			h.weigh(c, -1)
+			h.quiet.Remove(c.place)
+			c.place, c.since = nil, time.Time{}
+		}
+		c.loops |= 1 << shard
+	}
+	return standing, at
+}
+
+// want notes that a holder of the channel accepts a coding.
+func (h *Hub) want(name string, coding Variant) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.channels[name]; c != nil {
+		c.wanted[coding] = true
+	}
+}
+
+// leave notes that a shard no longer holds for a channel.
+func (h *Hub) leave(shard int, name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.channels[name]
+	c.loops &^= 1 << shard
+	if c.loops == 0 {
+		c.place, c.since = h.quiet.PushBack(c), h.now()
+		h.weigh(c, +1)
+		h.trim()
+	}
+}
+
+// forget unlearns the last id of a channel if it is still the item's, so that
+// the request which is now repeated is not compared with it.
+func (h *Hub) forget(item *grip.Item) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.channels[item.Channel]; c != nil && c.lastID == item.ID {
+		c.lastID = ""
+	}
+}
+
+// Tick delivers items that have waited long enough and forgets old ids. Call it
+// about once a second.
+func (h *Hub) Tick() {
+	now := h.now()
+	var woken uint64
+	h.mu.Lock()
+	for len(h.seenOrder) > 0 && now.Sub(h.seenOrder[0].at) >= seenFor {
+		h.unsee()
+	}
+	for c := range h.early {
+		for d := h.overdue(c, now); d != nil; d = h.overdue(c, now) {
+			h.takeEarly(c, d)
+			woken |= h.pass(c, d)
+		}
+	}
+	h.mu.Unlock()
+	h.wake(woken)
+}
+
+// overdue returns the item of c that has waited longest, if longer than
+// earlyWait. Hub lock.
+func (h *Hub) overdue(c *channel, now time.Time) *Delivery {
+	var oldest *Delivery
+	for _, d := range c.early {
+		if oldest == nil || d.start.Before(oldest.start) {
+			oldest = d
+		}
+	}
+	if oldest == nil || now.Sub(oldest.start) < earlyWait {
+		return nil
+	}
+	return oldest
+}

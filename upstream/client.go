@@ -1,0 +1,133 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"marquee/grip"
+)
+
+const (
+	// maxLine is how many requests may wait for one of the open ones to end;
+	// more are refused at once. As many as one process can have clients.
+	maxLine = 20_000
+	// linePatience is how long they wait at the most.
+	linePatience = 10 * time.Second
+)
+
+// busy is the failure of those who are refused.
+var busy = &Failure{
+	Code:       http.StatusServiceUnavailable,
+	Reason:     "Too many requests are waiting for the origin.",
+	RetryAfter: "1",
+	Err:        errors.New("no room among the open requests in time"),
+}
+
+// Config says how to ask the origin.
+type Config struct {
+	// Origin is the origin's host:port.
+	Origin string
+	// MaxOpen is how many requests may be open at the origin at a time.
+	MaxOpen int
+	// AnswerTimeout bounds the wait for the head of an answer, and for the
+	// end of one that is kept together.
+	AnswerTimeout time.Duration
+	// HoldTimeout is the timeout of a hold that gives none.
+	HoldTimeout time.Duration
+	// Signer makes the Grip-Sig field.
+	Signer *grip.Signer
+	Log    *slog.Logger
+}
+
+// Client asks one origin. Safe from any goroutine.
+type Client struct {
+	cfg       Config
+	transport *http.Transport
+	limit     *limiter
+
+	requests, joined, failures atomic.Int64
+	changes                    atomic.Int64 // requests that may have changed something at the origin
+	lastWarning                atomic.Int64 // unix time; one warning a second is enough
+
+	mu    sync.Mutex // calls, and what is said so in call
+	calls map[string]*call
+}
+
+// Stats are the client's figures since it was made.
+type Stats struct {
+	Requests int64 // put to the origin
+	Joined   int64 // answered by a request that another had put
+	Failures int64
+	Open     int // at the origin now
+	Waiting  int // in line now
+}
+
+// NewClient makes a client. Close it.
+func NewClient(cfg Config) *Client {
+	return &Client{
+		cfg:   cfg,
+		limit: newLimiter(cfg.MaxOpen, maxLine, linePatience),
+		calls: make(map[string]*call),
+		transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			DisableCompression:     true, // the body passes as it is
+			MaxIdleConnsPerHost:    min(cfg.MaxOpen, 256),
+			IdleConnTimeout:        90 * time.Second,
+			ResponseHeaderTimeout:  cfg.AnswerTimeout,
+			MaxResponseHeaderBytes: 64 << 10,
+			WriteBufferSize:        16 << 10,
+			ReadBufferSize:         16 << 10,
+		},
+	}
+}
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Stats returns the figures so far.
+func (c *Client) Stats() Stats {
+	open, waiting := c.limit.load()
+	return Stats{
+		Requests: c.requests.Load(), Joined: c.joined.Load(), Failures: c.failures.Load(),
+		Open: open, Waiting: waiting,
+	}
+}
+
+// Changes counts the requests that may have changed something at the origin. An
+// answer that was asked for at another count may be outdated by one of them
+// (RFC 9111 §4.4 in spirit), whatever channels it names.
+func (c *Client) Changes() int64 { return c.changes.Load() }
+
+// safe reports whether a method only reads (RFC 9110 §9.2.1).
+func safe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// HoldTimeout returns how long a hold lasts.
+func (c *Client) HoldTimeout(h *grip.Hold) time.Duration {
+	if h.Timeout > 0 {
+		return h.Timeout
+	}
+	return c.cfg.HoldTimeout
+}
+
+// failed counts a failure, and logs it if it is news.
+func (c *Client) failed(ctx context.Context, f *Failure) {
+	if ctx.Err() != nil {
+		return // given up: nobody wanted it any more
+	}
+	c.failures.Add(1)
+	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
+		c.cfg.Log.Warn("origin gives no good answer", "origin", c.cfg.Origin, "code", f.Code, "err", f.Err)
+	}
+}

@@ -1,0 +1,155 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"marquee/grip"
+)
+
+// maxTogether is how long a body may be, in bytes, to be kept together and so
+// to be shared: GRIP's bound on an instruct's body.
+const maxTogether = grip.MaxInstructBody
+
+// shareWait is how long a shared request waits for a body of unknown length to
+// end before it is passed on as it comes.
+const shareWait = 100 * time.Millisecond
+
+var (
+	errTooSlow   = errors.New("the answer did not come to its end in time")
+	errUnwritten = errors.New("the answer cannot be passed on")
+)
+
+// features is what the origin may count on (Grip-Feature).
+const features = "status"
+
+// fetch asks the origin and waits for the answer: complete, or with Body set.
+func (c *Client) fetch(ctx context.Context, r *Request) (*Answer, *Failure) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	a, err := c.exchange(ctx, cancel, r)
+	if err == nil {
+		if a.Body == nil {
+			cancel(nil)
+		} else {
+			a.Body = &openBody{ReadCloser: a.Body, closed: func() { cancel(nil) }}
+		}
+		return a, nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	return nil, failure(err)
+}
+
+func failure(err error) *Failure {
+	var timeout net.Error
+	if errors.Is(err, errTooSlow) || errors.As(err, &timeout) && timeout.Timeout() {
+		return &Failure{Code: http.StatusGatewayTimeout, Reason: "The origin did not answer in time.", Err: err}
+	}
+	return &Failure{Code: http.StatusBadGateway, Reason: "Error while proxying to origin.", Err: err}
+}
+
+func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r *Request) (*Answer, error) {
+	req, err := r.outgoing(ctx, c.cfg.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Grip-Feature", features)
+	if sig := c.cfg.Signer.Token(time.Now()); sig != "" {
+		req.Header.Set("Grip-Sig", sig)
+	}
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask origin: %w", err)
+	}
+	a, err := c.read(resp, cancel, r)
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	if a.Body == nil {
+		resp.Body.Close()
+	}
+	return a, nil
+}
+
+// read makes an answer of a response whose head has come.
+func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Request) (*Answer, error) {
+	header, err := endToEnd(resp.Header)
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{
+		Response: grip.Response{Code: resp.StatusCode, Reason: reason(resp.Status), Header: header},
+		Length:   resp.ContentLength,
+	}
+	if a.Response.Code < 200 {
+		return nil, fmt.Errorf("%w: status %d to a request without Upgrade", errUnwritten, a.Response.Code)
+	}
+	timer := time.AfterFunc(c.cfg.AnswerTimeout, func() { cancel(errTooSlow) })
+	defer timer.Stop()
+	switch {
+	case grip.IsInstruct(header):
+		return c.instruct(a, resp.Body)
+	case r.Method == http.MethodHead:
+	case resp.ContentLength > maxTogether, resp.ContentLength < 0 && r.Key == "":
+		a.Body = resp.Body
+		return a, nil
+	case resp.ContentLength < 0:
+		a.Response.Body, a.Body, err = gather(resp.Body, maxTogether, shareWait)
+		if a.Body == nil {
+			a.Length = int64(len(a.Response.Body))
+		}
+	default:
+		a.Response.Body, err = io.ReadAll(resp.Body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the origin's answer: %w", err)
+	}
+	return a, nil
+}
+
+// instruct reads an answer that tells the edge what to do.
+func (c *Client) instruct(a *Answer, body io.Reader) (*Answer, error) {
+	content, err := io.ReadAll(io.LimitReader(body, grip.MaxInstructBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the origin's instruct: %w", err)
+	}
+	if len(content) > grip.MaxInstructBody {
+		return nil, fmt.Errorf("GRIP instruct response too large from %s: over %d bytes", c.cfg.Origin, grip.MaxInstructBody)
+	}
+	a.Response.Body = content
+	in, err := grip.ParseInstruct(a.Response)
+	if err != nil {
+		return nil, fmt.Errorf("failed to parse accept instructions: %w", err)
+	}
+	return &Answer{
+		Response: in.Response, Length: int64(len(in.Response.Body)),
+		Hold: in.Hold, Named: in.Named,
+	}, nil
+}
+
+// openBody is a body with something to do when it is closed.
+type openBody struct {
+	io.ReadCloser
+	closed func()
+	once   sync.Once
+}
+
+// Close implements io.Closer. It may be called again, and during a Read, which
+// it ends.
+func (b *openBody) Close() error {
+	var err error
+	b.once.Do(func() {
+		err = b.ReadCloser.Close()
+		b.closed()
+	})
+	return err
+}

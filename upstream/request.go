@@ -1,0 +1,75 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"marquee/grip"
+)
+
+// Request is what to ask the origin. It must not change once it has been asked.
+type Request struct {
+	Method string
+	// Host is the Host field that the origin gets.
+	Host string
+	// Target is the request target, in origin-form or "*".
+	Target string
+	// Header holds end-to-end fields only, without Host and Content-Length.
+	Header grip.Header
+	// Body is the complete content; nil for none.
+	Body []byte
+	// Stream is content that is still arriving: it is read once, while the
+	// request is open. Such a request is never shared and never repeated.
+	Stream io.Reader
+	// StreamLength is the length of Stream in bytes, -1 when unknown.
+	StreamLength int64
+	// Key is equal for requests that may share an answer; "" for one that is
+	// asked for itself alone.
+	Key string
+	// Last are the channels, with the last id known of each, that a repeated
+	// request tells the origin of (Grip-Last).
+	Last []grip.Channel
+}
+
+// outgoing makes the request that goes out.
+func (r *Request) outgoing(ctx context.Context, origin string) (*http.Request, error) {
+	u := &url.URL{Scheme: "http", Host: origin, Opaque: r.Target}
+	if strings.HasPrefix(r.Target, "//") {
+		// As Opaque this would become an absolute URL with another host.
+		path, query, _ := strings.Cut(r.Target, "?")
+		u = &url.URL{Scheme: "http", Host: origin, RawPath: path, RawQuery: query}
+		var err error
+		if u.Path, err = url.PathUnescape(path); err != nil {
+			return nil, err
+		}
+	}
+	req := (&http.Request{
+		Method: r.Method, URL: u, Host: r.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: make(http.Header, len(r.Header)+4),
+	}).WithContext(ctx)
+	for _, f := range r.Header {
+		req.Header.Add(f.Name, f.Value)
+	}
+	if !r.Header.Has("User-Agent") {
+		req.Header["User-Agent"] = nil // or net/http would add its own
+	}
+	for _, c := range r.Last {
+		req.Header.Add("Grip-Last", c.Last())
+	}
+	switch {
+	case r.Stream != nil:
+		req.Body, req.ContentLength = io.NopCloser(r.Stream), r.StreamLength
+	case len(r.Body) > 0:
+		req.ContentLength = int64(len(r.Body))
+		req.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(r.Body)), nil
+		}
+		req.Body, _ = req.GetBody()
+	}
+	return req, nil
+}

@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// KeepNamed is how long an answer that names its channels may be given to those
+// who ask later, if none of the channels moves on: the bound on what a lost
+// publish can do.
+const KeepNamed = 10 * time.Second
+
+// Result is what an asker gets.
+type Result struct {
+	// Answer is what the origin said; nil with Failure and with Alone.
+	Answer *Answer
+	// Failure is set when there is no answer.
+	Failure *Failure
+	// Alone: the answer went to somebody for whom alone it was meant. Ask
+	// again with a request without a key.
+	Alone bool
+	// Kept: the answer was there before it was asked for. Whoever finds it
+	// outdated asks again, fresh.
+	Kept bool
+}
+
+// Ticket is one asker's interest in a request.
+type Ticket struct {
+	call *call
+	done func(Result)
+}
+
+// call is one request to the origin, on behalf of one ticket or more.
+type call struct {
+	client *Client
+	req    *Request
+	job    job
+	cancel context.CancelFunc
+
+	// Client.mu.
+	tickets []*Ticket // who have not left
+	answer  *Answer   // once there, while it may be given to others
+	settled bool
+	until   time.Time // end of the time for which answer may be given
+	changes int64     // Client.changes when it was put
+}
+
+// Ask puts a request, or joins an equal one that is open or whose answer still
+// stands; fresh rules out the latter. done is called once, on some other
+// goroutine, unless the ticket is left in time. Safe from any goroutine; never blocks.
+func (c *Client) Ask(req *Request, fresh bool, done func(Result)) *Ticket {
+	t := &Ticket{done: done}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if req.Key != "" {
+		if old := c.calls[req.Key]; old != nil && (!old.settled || !fresh && old.stands()) {
+			t.call = old
+			old.tickets = append(old.tickets, t)
+			c.joined.Add(1)
+			if old.settled {
+				go done(Result{Answer: old.answer, Kept: true})
+			}
+			return t
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cl := &call{client: c, req: req, cancel: cancel, tickets: []*Ticket{t}, changes: c.changes.Load()}
+	t.call = cl
+	cl.job = job{
+		run:     func() { cl.run(ctx) },
+		refused: func() { cl.settle(nil, busy) },
+	}
+	if req.Key != "" {
+		c.calls[req.Key] = cl
+	}
+	c.limit.start(&cl.job)
+	return t
+}
+
+// stands reports whether the answer that is kept may still be given. Client.mu.
+func (cl *call) stands() bool {
+	return time.Now().Before(cl.until) &&
+		(cl.answer.Hold != nil || cl.changes == cl.client.changes.Load())
+}
+
+// run is the goroutine of an open request.
+func (cl *call) run(ctx context.Context) {
+	c := cl.client
+	c.requests.Add(1)
+	a, f := c.fetch(ctx, cl.req)
+	if !safe(cl.req.Method) {
+		c.changes.Add(1)
+	}
+	if f != nil {
+		c.failed(ctx, f)
+	}
+	if f == nil && a.Body != nil {
+		a.Body = &openBody{ReadCloser: a.Body, closed: c.limit.done}
+	} else {
+		c.limit.done()
+	}
+	cl.settle(a, f)
+}
+
+// settle gives the result to those who wait for it.
+func (cl *call) settle(a *Answer, f *Failure) {
+	c := cl.client
+	c.mu.Lock()
+	cl.settled = true
+	tickets := slices.Clone(cl.tickets)
+	alone := a != nil && (a.Body != nil || personal(a))
+	switch {
+	case alone || f != nil:
+	case a.Hold != nil:
+		cl.keep(a, c.HoldTimeout(a.Hold))
+	case a.Named != nil:
+		cl.keep(a, KeepNamed)
+	}
+	if cl.answer == nil {
+		c.forget(cl)
+	}
+	c.mu.Unlock()
+
+	if len(tickets) == 0 && a != nil && a.Body != nil {
+		a.Body.Close()
+	}
+	for i, t := range tickets {
+		if alone && i > 0 {
+			t.done(Result{Alone: true})
+		} else {
+			t.done(Result{Answer: a, Failure: f})
+		}
+	}
+}
+
+// keep lets the answer be given to those who ask later. Client.mu.
+func (cl *call) keep(a *Answer, d time.Duration) {
+	if cl.req.Key != "" && len(cl.tickets) > 0 {
+		cl.answer, cl.until = a, time.Now().Add(d)
+	}
+}
+
+// Leave ends the interest. When all have left, a request that is open is given
+// up, and an answer is no longer kept. It reports whether it came in time:
+// then done is not called. Calling it again does nothing.
+func (t *Ticket) Leave() (inTime bool) {
+	cl := t.call
+	c := cl.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(cl.tickets, t)
+	if i < 0 {
+		return !cl.settled
+	}
+	cl.tickets = slices.Delete(cl.tickets, i, i+1)
+	if len(cl.tickets) == 0 {
+		c.forget(cl)
+		if !cl.settled {
+			c.limit.cancel(&cl.job)
+			cl.cancel()
+		}
+	}
+	return !cl.settled
+}
+
+// forget takes the call out of the reach of those who ask later. Client.mu.
+func (c *Client) forget(cl *call) {
+	if c.calls[cl.req.Key] == cl {
+		delete(c.calls, cl.req.Key)
+	}
+}
