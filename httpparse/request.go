@@ -47,12 +47,9 @@ type seenFields struct {
 // judge makes r the request with these parts, or says why there is none.
 // scratch is memory for a target that has to be put together.
 func (r *Request) judge(method, target, version []byte, fields []Field, scratch *[]byte) *Error {
-	*r = Request{
-		Method:        method,
-		Minor:         int(version[len("HTTP/1.")] - '0'),
-		Fields:        fields,
-		ContentLength: -1,
-	}
+	*r = Request{}
+	r.Method, r.Fields, r.ContentLength = method, fields, -1
+	r.Minor = int(version[len("HTTP/1.")] - '0')
 	var seen seenFields
 	for i := range fields {
 		name, value := fields[i].Name, fields[i].Value

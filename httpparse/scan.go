@@ -124,7 +124,12 @@ func (s *Scan) requestLine(in []byte) error {
 				state = inVersion
 			}
 		case inVersion:
-			const form = "HTTP/d.d\r"
+			const form, usual = "HTTP/d.d\r", "HTTP/1.1\r"
+			if s.version == 0 && len(in)-i >= len(usual) && string(in[i:i+len(usual)]) == usual {
+				i += len(usual)
+				state = atRequestLF
+				break
+			}
 			c, want := in[i], form[s.version]
 			if c != want && (want != 'd' || c < '0' || c > '9') {
 				return requestLineError(c, errVersionText)
