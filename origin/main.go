@@ -62,15 +62,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer svc.close()
-	return serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, log), log)
+	err = serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, log), log)
+	svc.close()
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
 }
 
 // stopTimeout bounds the wait for requests under way at the end. A change
 // takes at most storeTimeout and ackWait.
 const stopTimeout = storeTimeout + time.Second
 
-// serve answers requests from the listener until ctx is done.
+// serve answers requests from the listener until ctx is done, and those that
+// are under way then. It closes the listener.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
@@ -96,6 +101,5 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		server.Close()
 	}
 	<-failedCh
-	log.Info("stopped")
 	return nil
 }
