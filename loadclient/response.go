@@ -129,14 +129,17 @@ func (p *responseParser) unchunk(b []byte) (size int, err error) {
 		if trailers += n; trailers > maxHead {
 			return 0, errHeadSize
 		}
+		if _, _, err := cutField(line); err != nil {
+			return 0, err
+		}
 	}
 }
 
-// chunkLength reads the hex digits a chunk size line begins with.
+// chunkLength reads the hex number a chunk size line begins with.
 func chunkLength(line []byte) (int, error) {
-	digits := line
-	if i := bytes.IndexAny(line, "; \t"); i >= 0 {
-		digits = line[:i]
+	digits, _, _ := bytes.Cut(line, semicolon)
+	if len(digits) == 0 || len(digits) > 16 {
+		return 0, fmt.Errorf("chunk size %.80q is no hex number", line)
 	}
 	length := 0
 	for _, d := range digits {
@@ -146,14 +149,11 @@ func chunkLength(line []byte) (int, error) {
 		case d|0x20 >= 'a' && d|0x20 <= 'f':
 			d = d | 0x20 - 'a' + 10
 		default:
-			return 0, fmt.Errorf("chunk size %q is no hex number", line)
+			return 0, fmt.Errorf("chunk size %.80q is no hex number", line)
 		}
 		if length = length<<4 | int(d); length > maxBody {
 			return 0, errBodySize
 		}
-	}
-	if len(digits) == 0 {
-		return 0, fmt.Errorf("chunk size %q is no hex number", line)
 	}
 	return length, nil
 }
@@ -162,6 +162,7 @@ var (
 	errHeadSize = fmt.Errorf("head or trailers of more than %d bytes", maxHead)
 	errBodySize = fmt.Errorf("body of more than %d bytes", maxBody)
 	headEnd     = []byte("\r\n\r\n")
+	semicolon   = []byte(";")
 )
 
 // head is what a response's head says about where it ends.
@@ -234,29 +235,37 @@ func parseStatusLine(line []byte) (head, error) {
 
 // field takes in one header field line if it concerns the response's end.
 func (h *head) field(line []byte) error {
-	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 || bytes.ContainsAny(line[:colon], " \t") {
-		return fmt.Errorf("header line %.80q", line)
+	name, value, err := cutField(line)
+	if err != nil {
+		return err
 	}
-	name := line[:colon]
 	switch len(name) {
-	case len("Content-Length"):
+	case len(contentLength):
 		if bytes.EqualFold(name, contentLength) {
-			return h.contentLength(bytes.Trim(line[colon+1:], " \t"))
+			return h.contentLength(value)
 		}
-	case len("Transfer-Encoding"):
+	case len(transferEncoding):
 		if bytes.EqualFold(name, transferEncoding) {
-			if value := bytes.Trim(line[colon+1:], " \t"); h.chunked || !bytes.EqualFold(value, chunked) {
+			if h.chunked || !bytes.EqualFold(value, chunked) {
 				return fmt.Errorf("header line %.80q", line)
 			}
 			h.chunked = true
 		}
-	case len("Connection"):
+	case len(connection):
 		if bytes.EqualFold(name, connection) {
-			h.connection(line[colon+1:])
+			h.connection(value)
 		}
 	}
 	return nil
+}
+
+// cutField splits a field line; the value comes without white space around it.
+func cutField(line []byte) (name, value []byte, err error) {
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 || bytes.ContainsAny(line[:colon], " \t") {
+		return nil, nil, fmt.Errorf("header line %.80q", line)
+	}
+	return line[:colon], bytes.Trim(line[colon+1:], " \t"), nil
 }
 
 var (

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"testing"
 )
@@ -65,6 +67,7 @@ var badResponses = []struct{ name, in string }{
 	{"7.1 chunk too large", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"},
 	{"7.1 chunk without CRLF", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc"},
 	{"7.1 chunk line without CR", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nabc"},
+	{"7.1.2 trailer without a colon", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA\r\n\r\n"},
 	{"7.8 101", "HTTP/1.1 101 Switching Protocols\r\n\r\n"},
 	{"head too large", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", maxHead) + "\r\n\r\n"},
 	{"chunk line too long", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("a", maxLine) + "\r\n"},
@@ -182,12 +185,15 @@ func FuzzParseResponse(f *testing.F) {
 		for err == nil && std.StatusCode < 200 {
 			std, err = http.ReadResponse(r, nil)
 		}
-		if err != nil {
-			t.Skip("net/http is stricter about field names and values, which do not matter here")
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(std.Body)
 		}
-		body, err := io.ReadAll(std.Body)
+		if errors.As(err, new(textproto.ProtocolError)) {
+			return // a field name or value with odd bytes, which do not matter here
+		}
 		if err != nil || std.StatusCode != whole.status || !bytes.Equal(body, whole.body) {
-			t.Fatalf("%q: got %d %q, net/http %d %q, %v", in, whole.status, whole.body, std.StatusCode, body, err)
+			t.Fatalf("%q: got %d %q, net/http %+v %q, %v", in, whole.status, whole.body, std, body, err)
 		}
 	})
 }
