@@ -1,0 +1,54 @@
+# Marquee's chores. `make demo` and `make test` are the two to know.
+
+VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
+COMMANDS := ./edge ./origin ./loadclient ./bench
+FUZZTIME := 2s
+
+.PHONY: build demo run test check unit race fuzz bench bench-main profile tune clean
+
+build: ## Build the commands into bin/.
+	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
+
+demo: build ## Three headlines to 5,000 clients on this machine; fails if one is missed.
+	@bin/bench demo
+
+run: build ## The same, but it stays up until Ctrl-C and says what to type.
+	@bin/bench run
+
+test: check unit race fuzz ## Everything that must hold before a change lands.
+
+check: ## Formatting, vet, staticcheck.
+	@test -z "$$(gofmt -l .)" || { echo "not formatted: $$(gofmt -l .)"; exit 1; }
+	@go mod tidy -diff
+	@go vet ./...
+	@go tool staticcheck ./...
+
+unit: build ## Unit and end-to-end tests.
+	go test ./...
+
+race: ## The same under the race detector.
+	go test -race ./...
+
+fuzz: ## Each fuzz target for FUZZTIME.
+	@for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done
+
+bench: ## The micro-benchmarks, beside the code that they measure.
+	go test -run '^$$' -bench . -benchmem ./...
+
+bench-main: build ## The figures of the README, beside the floor.
+	@bin/bench main
+
+profile: ## Where the time of a delivery goes: on real sockets, by function.
+	go test -run '^$$' -bench ./fanout -benchtime 3s -cpuprofile cpu.prof -o marquee.test .
+	go tool pprof -top -nodecount 25 marquee.test cpu.prof
+
+tune: ## Kernel settings for many connections (needs root).
+	sysctl -p tuning/sysctl.conf
+
+clean: ## Remove what the above leaves behind.
+	rm -rf bin out *.prof *.test
