@@ -19,10 +19,7 @@ type Template struct {
 // NewTemplate makes the template of a hold's response.
 func NewTemplate(r grip.Response) *Template {
 	var b strings.Builder
-	for _, f := range r.Header {
-		if strings.EqualFold(f.Name, "Date") {
-			continue // of the hold, not of the answer: see grip.Response.With
-		}
+	for _, f := range r.With(grip.Response{}).Header {
 		b.WriteString(f.Name)
 		b.WriteByte('\n') // occurs in no name and no value
 		b.WriteString(f.Value)

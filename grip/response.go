@@ -21,9 +21,8 @@ type Response struct {
 // replace all of the same name and follow the others. The item's Grip-* fields
 // are for the edge and do not appear.
 //
-// Two fields of the hold do not survive. Its Date would say that the answer is
-// as old as the hold (RFC 9110 §6.6.1: the answer originates now, and whoever
-// writes it dates it). Its Content-Encoding is about a body that is not sent.
+// What the hold's header says of the hold's own body does not survive: it would
+// be a lie about the item's.
 func (r Response) With(item Response) Response {
 	out := Response{Code: item.Code, Reason: item.Reason, Body: item.Body}
 	if out.Code == 0 {
@@ -31,9 +30,19 @@ func (r Response) With(item Response) Response {
 	}
 	own := item.Header.Without(isGrip)
 	out.Header = append(r.Header.Without(func(name string) bool {
-		return strings.EqualFold(name, "Date") ||
-			strings.EqualFold(name, "Content-Encoding") ||
-			own.Has(name)
+		return aboutBody(name) || own.Has(name)
 	}), own...)
 	return out
+}
+
+// aboutBody reports whether a response field is about one body and one moment:
+// when it was made, what it is coded as and checked by. An ETag that outlived
+// its body would let a client's next If-None-Match succeed wrongly.
+func aboutBody(name string) bool {
+	switch strings.ToLower(name) {
+	case "date", "content-encoding", "content-range", "etag", "last-modified",
+		"content-digest", "repr-digest", "digest", "content-md5":
+		return true
+	}
+	return false
 }

@@ -52,6 +52,12 @@ func TestResponseWith(t *testing.T) {
 			Response{Body: []byte("plain")},
 			Response{Code: 200, Header: Header{}, Body: []byte("plain")},
 		},
+		{
+			"RFC 9110 §8.8 the hold's validators are not the item's",
+			Response{Header: Header{{"ETag", `"empty"`}, {"Last-Modified", "then"}, {"X", "1"}}, Body: []byte("{}")},
+			Response{Header: Header{{"Last-Modified", "now"}}, Body: []byte("new")},
+			Response{Code: 200, Header: Header{{"X", "1"}, {"Last-Modified", "now"}}, Body: []byte("new")},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			holdBefore := append(Header(nil), tt.hold.Header...)
