@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,7 +22,7 @@ const headline = "Flight 123 arriving in terminal A."
 const maxClients = 20000
 
 // demoCommand is "bench demo", which make demo runs.
-func demoCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
+func demoCommand(stdout, stderr io.Writer) *ffcli.Command {
 	var clients, changes int
 	var every time.Duration
 	return subcommand(stderr, "demo", "hold clients on one edge and change the headline for them",
@@ -42,19 +41,19 @@ func demoCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
 			if every < 100*time.Millisecond {
 				return fmt.Errorf("-every %v: must be at least 100ms", every)
 			}
-			return demo(ctx, log, stdout, clients, changes, every)
+			return demo(ctx, stdout, stderr, clients, changes, every)
 		})
 }
 
 // demo fails if any client missed a headline.
-func demo(ctx context.Context, log *slog.Logger, stdout io.Writer, clients, changes int, every time.Duration) (err error) {
-	s, err := startStack(ctx, log, anywhere)
+func demo(ctx context.Context, stdout, stderr io.Writer, clients, changes int, every time.Duration) (err error) {
+	s, err := startStack(ctx, childLog(stderr), anywhere)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	fmt.Fprintf(stdout, "origin at %s, edge at %s, %d clients\n", s.originURL, s.edgeURL, clients)
-	return runLoad(ctx, log, stdout,
+	return runLoad(ctx, stdout, stderr,
 		"-c", strconv.Itoa(clients), "-url", s.edgeURL,
 		"-post", s.originURL, "-changes", strconv.Itoa(changes), "-every", every.String())
 }
@@ -63,7 +62,7 @@ func demo(ctx context.Context, log *slog.Logger, stdout io.Writer, clients, chan
 var usual = stackConfig{edge: "127.0.0.1:7999", control: "127.0.0.1:5561", origin: "127.0.0.1:8080"}
 
 // runCommand is "bench run", which make run runs.
-func runCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
+func runCommand(stdout, stderr io.Writer) *ffcli.Command {
 	var clients int
 	return subcommand(stderr, "run", "hold clients on one edge until Ctrl-C, for you to change the headline",
 		func(set *flag.FlagSet) {
@@ -73,13 +72,13 @@ func runCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
 			if err := inRange("c", clients, 1, maxClients); err != nil {
 				return err
 			}
-			return stayUp(ctx, log, stdout, clients)
+			return stayUp(ctx, stdout, stderr, clients)
 		})
 }
 
 // stayUp runs a stack and its load until ctx ends, which is not an error.
-func stayUp(ctx context.Context, log *slog.Logger, stdout io.Writer, clients int) (err error) {
-	s, err := startStack(ctx, log, usual)
+func stayUp(ctx context.Context, stdout, stderr io.Writer, clients int) (err error) {
+	s, err := startStack(ctx, childLog(stderr), usual)
 	if err != nil {
 		return err
 	}
@@ -97,7 +96,7 @@ In another terminal, change the headline, read it, and wait for the change after
 Each change shows below as it reaches the %[4]d clients. Ctrl-C stops everything.
 
 `, s.edgeURL, s.control, s.originURL, clients)
-	err = runLoad(ctx, log, stdout, "-c", strconv.Itoa(clients), "-url", s.edgeURL)
+	err = runLoad(ctx, stdout, stderr, "-c", strconv.Itoa(clients), "-url", s.edgeURL)
 	if ctx.Err() != nil {
 		return nil
 	}

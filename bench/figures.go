@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -60,7 +59,7 @@ func (s *sizes) Set(text string) error {
 }
 
 // mainCommand is "bench main", which make bench-main runs.
-func mainCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
+func mainCommand(stdout, stderr io.Writer) *ffcli.Command {
 	config := figuresConfig{sizes: sizes{5000, 15000}}
 	var file string
 	return subcommand(stderr, "main", "measure the edge's figures, beside the floor",
@@ -77,7 +76,7 @@ func mainCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
 			if err := inRange("loops", config.loops, 1, 64); err != nil {
 				return err
 			}
-			r, err := measure(ctx, log, stdout, config)
+			r, err := measure(ctx, stdout, stderr, config)
 			if err != nil {
 				return err
 			}
@@ -100,7 +99,7 @@ func mainCommand(log *slog.Logger, stdout, stderr io.Writer) *ffcli.Command {
 
 // A measurement is one run of "bench main".
 type measurement struct {
-	log    *slog.Logger
+	stderr io.Writer
 	config figuresConfig
 	report *report
 
@@ -117,8 +116,8 @@ type measurement struct {
 // turn has a fresh process with connections of its own: what one turn leaves
 // behind, a grown heap or an unlucky spread of sockets over cores, does not
 // reach the next, and only one contender holds sockets at a time.
-func measure(ctx context.Context, log *slog.Logger, progress io.Writer, config figuresConfig) (*report, error) {
-	m := newMeasurement(log, config)
+func measure(ctx context.Context, progress, stderr io.Writer, config figuresConfig) (*report, error) {
+	m := newMeasurement(stderr, config)
 	for round := range config.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, config.rounds)
 		for i := range config.sizes {
@@ -141,8 +140,8 @@ func measure(ctx context.Context, log *slog.Logger, progress io.Writer, config f
 }
 
 // newMeasurement lays out the table. The goals hold for the sizes they name.
-func newMeasurement(log *slog.Logger, config figuresConfig) *measurement {
-	m := &measurement{log: log, config: config, report: &report{
+func newMeasurement(stderr io.Writer, config figuresConfig) *measurement {
+	m := &measurement{stderr: stderr, config: config, report: &report{
 		Machine: thisMachine(), Rounds: config.rounds, Loops: config.loops,
 	}}
 	row := func(f figure) *figure {
@@ -177,7 +176,7 @@ func (m *measurement) raceFloor(ctx context.Context, i int) (err error) {
 	if err != nil {
 		return fmt.Errorf("find own executable: %w", err)
 	}
-	p, at, err := startServer(ctx, m.log, self, "floor", "-threads", strconv.Itoa(m.config.loops))
+	p, at, err := startServer(ctx, childLog(m.stderr), self, "floor", "-threads", strconv.Itoa(m.config.loops))
 	if err != nil {
 		return err
 	}
@@ -214,7 +213,7 @@ func (m *measurement) raceEdge(ctx context.Context, i int) (err error) {
 // returns the second change: the first also pays for pages and caches that a
 // fresh process touches for the first time.
 func (m *measurement) deliver(ctx context.Context, url, post string, n int) (loadChange, error) {
-	result, err := measureLoad(ctx, m.log,
+	result, err := measureLoad(ctx, m.stderr,
 		"-c", strconv.Itoa(n), "-url", url, "-rate", "0",
 		"-repoll-delay", "200ms", "-repoll-jitter", "300ms",
 		"-post", post, "-changes", "2", "-every", "1s")
@@ -304,7 +303,7 @@ func (m *measurement) rest(ctx context.Context) (err error) {
 // hold has n clients wait at the edge, which poll again at once after every
 // answer, and returns when all are held.
 func (m *measurement) hold(ctx context.Context, s *stack, n int) (*process, error) {
-	load, err := startLoad(m.log, io.Discard,
+	load, err := startLoad(io.Discard, m.stderr,
 		"-c", strconv.Itoa(n), "-url", s.edgeURL, "-rate", "0", "-repoll-delay", "0", "-repoll-jitter", "0")
 	if err != nil {
 		return nil, err
@@ -322,7 +321,7 @@ func (m *measurement) hold(ctx context.Context, s *stack, n int) (*process, erro
 func (m *measurement) startStack(ctx context.Context) (*stack, error) {
 	config := anywhere
 	config.loops = m.config.loops
-	s, err := startStack(ctx, m.log, config)
+	s, err := startStack(ctx, childLog(m.stderr), config)
 	if err != nil {
 		return nil, err
 	}

@@ -90,8 +90,8 @@ func floorCommand(stderr io.Writer) *ffcli.Command {
 		})
 }
 
-// newFloor listens on addr, an IPv4 address with port. Its first object has id 0
-// and an empty body.
+// newFloor listens on addr, an IPv4 address with port. It begins with
+// a headline, id 1.
 func newFloor(addr string, threads int) (*floor, error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {
@@ -101,7 +101,7 @@ func newFloor(addr string, threads int) (*floor, error) {
 	copy(sa.Addr[:], tcp.IP.To4())
 
 	f := &floor{listenFD: -1}
-	f.current.Store(newFloorObject(0, ""))
+	f.current.Store(newFloorObject(1, headline))
 	for range threads {
 		t := &floorThread{
 			floor: f, epollFD: -1, wakeFD: -1,

@@ -89,7 +89,7 @@ func (c *floorClient) wantClosed() {
 
 const (
 	getFirst = "GET /headline/value/ HTTP/1.1\r\nHost: x\r\n\r\n"
-	getZero  = "GET /headline/value/?last_id=0 HTTP/1.1\r\nHost: x\r\n\r\n"
+	getHeld  = "GET /headline/value/?last_id=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 	getOld   = "GET /headline/value/?last_id=77 HTTP/1.1\r\nHost: x\r\n\r\n"
 )
 
@@ -99,15 +99,15 @@ func post(body string) string {
 }
 
 func TestFloorAnswers(t *testing.T) {
-	const zero, one = `{"id": 0, "body": ""}`, `{"id": 1, "body": "Gate \"9\""}`
+	const one, two = `{"id": 1, "body": "` + headline + `"}`, `{"id": 2, "body": "Gate \"9\""}`
 	for _, test := range []struct {
 		name, send string
 		want       []string
 	}{
-		{"first GET", getFirst, []string{zero}},
-		{"GET with an old id", getOld, []string{zero}},
-		{"POST", post("Gate+%229%22"), []string{one}},
-		{"pipelined", getFirst + post("Gate+%229%22") + getOld, []string{zero, one}},
+		{"first GET", getFirst, []string{one}},
+		{"GET with an old id", getOld, []string{one}},
+		{"POST", post("Gate+%229%22"), []string{two}},
+		{"pipelined", getFirst + post("Gate+%229%22") + getOld, []string{one, two}},
 	} {
 		for _, pieces := range []int{1, len(test.send)} {
 			t.Run(fmt.Sprintf("%s/pieces=%d", test.name, pieces), func(t *testing.T) {
@@ -130,10 +130,10 @@ func TestFloorDelivers(t *testing.T) {
 	var clients []*floorClient
 	for range 50 {
 		c := dialFloor(t, addr)
-		c.send(getZero)
+		c.send(getHeld)
 		clients = append(clients, c)
 	}
-	for id := 1; id <= 3; id++ {
+	for id := 2; id <= 4; id++ {
 		want := fmt.Sprintf(`{"id": %d, "body": "n"}`, id)
 		poster.send(post("n"))
 		poster.want(want)
@@ -147,12 +147,12 @@ func TestFloorDelivers(t *testing.T) {
 func TestFloorForgetsThoseWhoLeft(t *testing.T) {
 	addr := startFloor(t, 1)
 	gone, stays, poster := dialFloor(t, addr), dialFloor(t, addr), dialFloor(t, addr)
-	gone.send(getZero)
-	stays.send(getZero)
+	gone.send(getHeld)
+	stays.send(getHeld)
 	gone.conn.Close()
 	poster.send(post("n"))
-	poster.want(`{"id": 1, "body": "n"}`)
-	stays.want(`{"id": 1, "body": "n"}`)
+	poster.want(`{"id": 2, "body": "n"}`)
+	stays.want(`{"id": 2, "body": "n"}`)
 }
 
 func TestFloorRefuses(t *testing.T) {

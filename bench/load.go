@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -28,19 +27,19 @@ type loadChange struct {
 	Max        float64 `json:"max_ms"`
 }
 
-// startLoad starts a load client.
-func startLoad(log *slog.Logger, stdout io.Writer, args ...string) (*process, error) {
+// startLoad starts a load client. Its complaints go to stderr.
+func startLoad(stdout, stderr io.Writer, args ...string) (*process, error) {
 	path, err := binary("loadclient")
 	if err != nil {
 		return nil, err
 	}
-	return start(log, stdout, path, args...)
+	return start(stdout, stderr, path, args...)
 }
 
 // runLoad returns when the load client is done, with an error if it was not
 // content.
-func runLoad(ctx context.Context, log *slog.Logger, stdout io.Writer, args ...string) error {
-	p, err := startLoad(log, stdout, args...)
+func runLoad(ctx context.Context, stdout, stderr io.Writer, args ...string) error {
+	p, err := startLoad(stdout, stderr, args...)
 	if err != nil {
 		return err
 	}
@@ -48,14 +47,14 @@ func runLoad(ctx context.Context, log *slog.Logger, stdout io.Writer, args ...st
 }
 
 // measureLoad is runLoad without the show, for the result.
-func measureLoad(ctx context.Context, log *slog.Logger, args ...string) (result loadResult, err error) {
+func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (result loadResult, err error) {
 	dir, err := os.MkdirTemp("", "marquee-")
 	if err != nil {
 		return result, fmt.Errorf("make a directory for the load client's result: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	file := filepath.Join(dir, "load.json")
-	if err := runLoad(ctx, log, io.Discard, append(args, "-json", file)...); err != nil {
+	if err := runLoad(ctx, io.Discard, stderr, append(args, "-json", file)...); err != nil {
 		return result, err
 	}
 	text, err := os.ReadFile(file)

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,15 +31,14 @@ func main() {
 // run is the command: it parses args and runs the subcommand they name until it
 // is done or ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	log := slog.New(slog.NewTextHandler(stderr, nil))
 	root := subcommand(stderr, "bench", "run and measure the other commands", nil, func(context.Context) error {
 		return flag.ErrHelp
 	})
 	root.ShortUsage = "bench <subcommand> [flags]"
 	root.Subcommands = []*ffcli.Command{
-		demoCommand(log, stdout, stderr),
-		runCommand(log, stdout, stderr),
-		mainCommand(log, stdout, stderr),
+		demoCommand(stdout, stderr),
+		runCommand(stdout, stderr),
+		mainCommand(stdout, stderr),
 		floorCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -21,8 +23,9 @@ const (
 	readyTimeout = 20 * time.Second
 	// stopTimeout is how long a child may take to leave after SIGTERM.
 	stopTimeout = 10 * time.Second
-	// logTail is how many of a child's last log lines an error shows.
-	logTail = 10
+	// maxComplaint is how many lines of a child's complaint are kept. A panic
+	// says what matters first.
+	maxComplaint = 20
 )
 
 // A process is one child of ours. It never outlives us: stop ends it on every
@@ -31,12 +34,11 @@ const (
 // that a Ctrl-C in the terminal reaches only us and the children are stopped in
 // order.
 type process struct {
-	name    string
-	pid     int
-	log     *processLog
-	readyCh chan ready    // sent to once at most, by the log
-	doneCh  chan struct{} // closed when the child is gone and err is set
-	err     error         // how the child ended; read after doneCh is closed
+	name   string
+	pid    int
+	log    *processLog   // of a server, nil otherwise
+	doneCh chan struct{} // closed when the child is gone and err is set
+	err    error         // how the child ended; read after doneCh is closed
 }
 
 // ready is the log line by which a server says that it accepts connections, and
@@ -55,20 +57,12 @@ func binary(name string) (string, error) {
 	return filepath.Join(filepath.Dir(self), name), nil
 }
 
-// start starts the program at path. What it writes to standard error is taken
-// for its log: the ready line is looked for, lines below warning are dropped,
-// the others go to log.
-func start(log *slog.Logger, stdout io.Writer, path string, args ...string) (*process, error) {
-	name := filepath.Base(path)
-	p := &process{
-		name:    name,
-		readyCh: make(chan ready, 1),
-		doneCh:  make(chan struct{}),
-	}
-	p.log = &processLog{log: log.With("from", name), readyCh: p.readyCh}
+// start starts the program at path.
+func start(stdout, stderr io.Writer, path string, args ...string) (*process, error) {
+	p := &process{name: filepath.Base(path), doneCh: make(chan struct{})}
 	cmd := exec.Command(path, args...)
 	cmd.Stdout = stdout
-	cmd.Stderr = p.log
+	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// Wait also waits for the end of the child's output, which a grandchild
 	// may hold open.
@@ -90,31 +84,33 @@ func start(log *slog.Logger, stdout io.Writer, path string, args ...string) (*pr
 		close(p.doneCh)
 	}()
 	if err := <-startedCh; err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	p.pid = cmd.Process.Pid
 	return p, nil
 }
 
-// startServer starts the program at path and returns when it is ready.
-func startServer(ctx context.Context, log *slog.Logger, path string, args ...string) (*process, ready, error) {
-	p, err := start(log, io.Discard, path, args...)
+// startServer starts the program at path, whose log is to be in JSON, and returns
+// when it is ready. Its warnings and errors go to log.
+func startServer(ctx context.Context, log *log.Logger, path string, args ...string) (*process, ready, error) {
+	readyCh := make(chan ready, 1)
+	l := &processLog{name: filepath.Base(path), log: log, readyCh: readyCh}
+	p, err := start(io.Discard, l, path, args...)
 	if err != nil {
 		return nil, ready{}, err
 	}
+	p.log = l
 	timeout := time.NewTimer(readyTimeout)
 	defer timeout.Stop()
 	select {
-	case r := <-p.readyCh:
+	case r := <-readyCh:
 		return p, r, nil
 	case <-p.doneCh:
 		return nil, ready{}, p.failure("ended before it was ready")
 	case <-timeout.C:
-		p.stop()
-		return nil, ready{}, p.failure(fmt.Sprintf("not ready within %v", readyTimeout))
+		return nil, ready{}, errors.Join(fmt.Errorf("%s was not ready within %v", p.name, readyTimeout), p.stop())
 	case <-ctx.Done():
-		p.stop()
-		return nil, ready{}, ctx.Err()
+		return nil, ready{}, errors.Join(ctx.Err(), p.stop())
 	}
 }
 
@@ -124,8 +120,7 @@ func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.doneCh:
 	case <-ctx.Done():
-		p.stop()
-		return ctx.Err()
+		return errors.Join(ctx.Err(), p.stop())
 	}
 	if p.err != nil {
 		return p.failure("failed")
@@ -164,27 +159,27 @@ func (p *process) stopWithin(timeout time.Duration) error {
 	return nil
 }
 
-// failure describes a child that is gone, with the end of its log.
+// failure describes a child that is gone, with its complaint.
 func (p *process) failure(what string) error {
-	<-p.doneCh
 	state := "exit status 0"
 	if p.err != nil {
 		state = p.err.Error()
 	}
-	tail := strings.Join(p.log.tail, "\n\t")
-	if tail != "" {
-		tail = ", its last log lines:\n\t" + tail
+	complaint := ""
+	if p.log != nil && len(p.log.complaint) > 0 {
+		complaint = ":\n\t" + strings.Join(p.log.complaint, "\n\t")
 	}
-	return fmt.Errorf("%s %s (%s)%s", p.name, what, state, tail)
+	return fmt.Errorf("%s %s (%s)%s", p.name, what, state, complaint)
 }
 
-// A processLog reads a child's log as it is written. Only the goroutine that
-// copies the child's standard error touches it, until the child is gone.
+// A processLog reads what a server writes to standard error. Only the goroutine
+// that copies it touches the fields, until the child is gone.
 type processLog struct {
-	log     *slog.Logger
-	readyCh chan<- ready // nil once the ready line was seen
-	partial []byte       // a line whose end has not come yet
-	tail    []string     // the last lines, oldest first
+	name      string
+	log       *log.Logger
+	readyCh   chan<- ready // room for one; nil once the ready line was seen
+	partial   []byte       // a line whose end has not come yet
+	complaint []string     // lines that are no log records: an error, a panic
 }
 
 // Write takes the next piece of the log. It never fails.
@@ -200,25 +195,28 @@ func (l *processLog) Write(b []byte) (int, error) {
 	}
 }
 
-// line looks at one line: a JSON record of slog, or, from a panic or the
-// runtime, plain text.
+// line looks at one line: a record of slog in JSON, or plain text.
 func (l *processLog) line(line []byte) {
-	if len(l.tail) == logTail {
-		l.tail = l.tail[1:]
-	}
-	l.tail = append(l.tail, string(line))
-
 	var record struct {
 		Level slog.Level `json:"level"`
 		Msg   string     `json:"msg"`
 		ready
 	}
-	if err := json.Unmarshal(line, &record); err != nil || record.Level >= slog.LevelWarn {
-		l.log.Warn(string(line))
+	if err := json.Unmarshal(line, &record); err != nil {
+		if len(l.complaint) < maxComplaint {
+			l.complaint = append(l.complaint, string(line))
+		}
 		return
+	}
+	if record.Level >= slog.LevelWarn {
+		l.log.Printf("%s: %s", l.name, line)
 	}
 	if record.Msg == "ready" && l.readyCh != nil {
 		l.readyCh <- record.ready
 		l.readyCh = nil
 	}
 }
+
+// childLog returns what servers' warnings and errors are written to. It is safe
+// for several at once.
+func childLog(stderr io.Writer) *log.Logger { return log.New(stderr, "", 0) }

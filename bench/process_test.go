@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"log"
 	"os"
 	"os/exec"
 	"strconv"
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv(asCommand) != "":
 		main()
 	case os.Getenv(asParent) != "":
-		if _, err := start(slog.Default(), os.Stdout, "/bin/sh", "-c", os.Getenv(asParent)); err != nil {
+		if _, err := start(os.Stdout, os.Stderr, "/bin/sh", "-c", os.Getenv(asParent)); err != nil {
 			panic(err)
 		}
 		select {}
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // shell starts a shell script as a child.
 func shell(t *testing.T, script string) *process {
 	t.Helper()
-	p, err := start(testLog(t), io.Discard, "/bin/sh", "-c", script)
+	p, err := start(io.Discard, io.Discard, "/bin/sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +49,7 @@ func shell(t *testing.T, script string) *process {
 	return p
 }
 
-func testLog(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), nil))
-}
+func testLog(t *testing.T) *log.Logger { return log.New(t.Output(), "", 0) }
 
 // alive says whether a process of the group exists, zombies included.
 func alive(group int) bool {
@@ -69,7 +67,7 @@ func TestStartServer(t *testing.T) {
 		{"ready", readyLine + "exec sleep 1000", ready{Listen: "127.0.0.1:1", Control: "127.0.0.1:2"}, ""},
 		{"ready after other lines", "echo hello >&2; echo '{\"msg\":\"starting\"}' >&2; " + readyLine + "exec sleep 1000", ready{Listen: "127.0.0.1:1", Control: "127.0.0.1:2"}, ""},
 		{"line in two writes", `printf '{"msg":"re' >&2; printf 'ady","listen":"127.0.0.1:3"}\n' >&2; exec sleep 1000`, ready{Listen: "127.0.0.1:3"}, ""},
-		{"ends in failure", "echo no luck >&2; exit 3", ready{}, "sh ended before it was ready (exit status 3), its last log lines:\n\tno luck"},
+		{"ends in failure", "echo no luck >&2; exit 3", ready{}, "sh ended before it was ready (exit status 3):\n\tno luck"},
 		{"ends in success", "exit 0", ready{}, "sh ended before it was ready (exit status 0)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -103,7 +101,7 @@ func TestStartServerCancelled(t *testing.T) {
 }
 
 func TestStartMissingProgram(t *testing.T) {
-	if _, err := start(testLog(t), io.Discard, "/no/such/program"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := start(io.Discard, io.Discard, "/no/such/program"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("start of a missing program: got error %v, want %v", err, os.ErrNotExist)
 	}
 }
@@ -199,17 +197,18 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 	}
 }
 
-func TestProcessLogForwardsTrouble(t *testing.T) {
+func TestProcessLog(t *testing.T) {
 	var out bytes.Buffer
-	l := &processLog{log: slog.New(slog.NewTextHandler(&out, nil)), readyCh: make(chan ready, 1)}
-	for i := range 2 * logTail {
-		fmt.Fprintf(l, `{"level":"INFO","msg":"line %d"}`+"\n", i)
+	l := &processLog{name: "edge", log: log.New(&out, "", 0)}
+	const info, warning = `{"level":"INFO","msg":"hello"}`, `{"level":"WARN","msg":"limit is low"}`
+	fmt.Fprint(l, info+"\n"+warning+"\npanic: oh\n")
+	for i := range 2 * maxComplaint {
+		fmt.Fprintln(l, "frame", i)
 	}
-	fmt.Fprint(l, `{"level":"WARN","msg":"limit is low"}`+"\n"+"panic: oh\n"+"no line yet")
-	if got := strings.Count(out.String(), "\n"); got != 2 || !strings.Contains(out.String(), "limit is low") || !strings.Contains(out.String(), "panic: oh") {
-		t.Errorf("forwarded %q, want the warning and the panic", out.String())
+	if got, want := out.String(), "edge: "+warning+"\n"; got != want {
+		t.Errorf("forwarded %q, want %q", got, want)
 	}
-	if got := len(l.tail); got != logTail {
-		t.Errorf("the tail has %d lines, want %d", got, logTail)
+	if len(l.complaint) != maxComplaint || l.complaint[0] != "panic: oh" {
+		t.Errorf("the complaint is %q, want %d lines from the panic on", l.complaint, maxComplaint)
 	}
 }

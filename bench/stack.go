@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"os"
 	"strconv"
@@ -53,7 +53,7 @@ type stack struct {
 }
 
 // startStack returns when both servers are ready.
-func startStack(ctx context.Context, log *slog.Logger, config stackConfig) (*stack, error) {
+func startStack(ctx context.Context, log *log.Logger, config stackConfig) (*stack, error) {
 	for attempt := 1; ; attempt++ {
 		s, err := tryStack(ctx, log, config)
 		if err == nil {
@@ -66,7 +66,7 @@ func startStack(ctx context.Context, log *slog.Logger, config stackConfig) (*sta
 	}
 }
 
-func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (*stack, error) {
+func tryStack(ctx context.Context, log *log.Logger, config stackConfig) (*stack, error) {
 	s := &stack{}
 	if err := s.start(ctx, log, config); err != nil {
 		return nil, errors.Join(err, s.stop())
@@ -77,7 +77,7 @@ func tryStack(ctx context.Context, log *slog.Logger, config stackConfig) (*stack
 // start starts the edge, then the origin. Each needs the other's address, so all
 // are chosen before, and may be lost to another process until they are listened
 // on.
-func (s *stack) start(ctx context.Context, log *slog.Logger, config stackConfig) error {
+func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) error {
 	edgePath, err := binary("edge")
 	if err != nil {
 		return err
