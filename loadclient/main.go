@@ -26,11 +26,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/oklog/run"
 )
+
+// version is set by the build: -ldflags "-X main.version=...".
+var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -60,7 +62,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	if cfg.version {
-		fmt.Fprintln(stdout, "loadclient", version())
+		fmt.Fprintln(stdout, "loadclient", version)
 		return nil
 	}
 	if err := checkDescriptors(cfg.clients); err != nil {
@@ -130,13 +132,4 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	}
 	s.OK = err == nil
 	return s, err
-}
-
-// version is the module version the binary was built from, or the commit.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version
 }

@@ -135,6 +135,7 @@ func TestProcessExitStatus(t *testing.T) {
 		{"service is torn", quick(tornService, "-c", "1"), 1, "ask for the headline"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c := command(t, tt.args...)
 			var stderr bytes.Buffer
 			c.Stderr = &stderr

@@ -2,9 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"net"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -106,35 +103,6 @@ func BenchmarkAnswer(b *testing.B) {
 	for b.Loop() {
 		c.id, c.state = 1, polling
 		d.received(0, d.answers[1], false)
-	}
-}
-
-// TestDialSources checks that clients are spread over source addresses.
-func TestDialSources(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	d, err := newDialer(l.Addr().String(), 6, testLog(io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.perSource = 2
-	for client, want := range []string{"127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"} {
-		fd, err := d.dial(client)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if got := netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().String(); got != want {
-			t.Errorf("client %d connects from %s, want %s", client, got, want)
-		}
 	}
 }
 

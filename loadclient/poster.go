@@ -89,7 +89,11 @@ func (s *poster) awaitPolling(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(limit):
-		return fmt.Errorf("not every client had a poll in flight within %v", limit)
+		var held int
+		if err := s.pool.do(func() { held = s.pool.inState[polling] }); err != nil {
+			return err
+		}
+		return fmt.Errorf("only %d of %d clients had a poll in flight after %v", held, s.cfg.clients, limit)
 	}
 }
 

@@ -26,51 +26,39 @@ type printer struct {
 
 // run prints until ctx ends. It fails when the loop does.
 func (w *printer) run(ctx context.Context) error {
-	tick := time.NewTicker(lineEvery)
-	defer tick.Stop()
-	if err := w.connecting(ctx, tick.C); err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-w.pool.newsCh:
-		}
-		var ds []deliveries
-		if err := w.pool.do(func() { ds = w.pool.ledger.unshown() }); err != nil {
-			return err
-		}
-		w.lines(ds)
-	}
-}
-
-// connecting shows the ramp until every client has started.
-func (w *printer) connecting(ctx context.Context, tickCh <-chan time.Time) error {
 	total := w.pool.cfg.clients
 	show, end := w.connectLines(total)
 	if isTerminal(w.out) {
 		show, end = w.connectBar(total)
 	}
-	defer end()
-	for {
+	defer func() { end() }()
+	tick := time.NewTicker(lineEvery)
+	defer tick.Stop()
+	for connecting := true; ; {
 		var started int
 		var took time.Duration
-		err := w.pool.do(func() { started, took = w.pool.started, w.pool.startedAt-w.pool.beganAt })
+		var ds []deliveries
+		err := w.pool.do(func() {
+			started, took = w.pool.started, w.pool.startedAt-w.pool.beganAt
+			ds = w.pool.ledger.unshown()
+		})
 		if err != nil {
 			return err
 		}
-		show(started)
-		if started == total {
-			end()
-			fmt.Fprintf(w.out, "%d clients connected in %.3f s\n", total, took.Seconds())
-			return nil
+		if connecting {
+			show(started)
 		}
+		if connecting && started == total {
+			connecting = false
+			end()
+			end = func() {}
+			fmt.Fprintf(w.out, "%d clients connected in %.3f s\n", total, took.Seconds())
+		}
+		w.lines(ds)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tickCh:
+		case <-tick.C:
 		case <-w.pool.newsCh:
 		}
 	}
@@ -88,16 +76,20 @@ func (w *printer) connectLines(total int) (show func(started int), end func()) {
 	return show, func() {}
 }
 
-// connectBar shows the ramp as a bar on a terminal.
+// connectBar shows the ramp as a bar on a terminal. Until its end, w.out
+// writes above the bar.
 func (w *printer) connectBar(total int) (show func(started int), end func()) {
-	container := mpb.New(mpb.WithOutput(w.out), mpb.WithWidth(60), mpb.WithRefreshRate(lineEvery))
+	terminal := w.out
+	container := mpb.New(mpb.WithOutput(terminal), mpb.WithWidth(60), mpb.WithRefreshRate(lineEvery))
 	bar := container.AddBar(int64(total),
 		mpb.PrependDecorators(decor.Name("connecting "), decor.CountersNoUnit("%d / %d")),
 		mpb.AppendDecorators(decor.Percentage()))
+	w.out = container
 	show = func(started int) { bar.SetCurrent(int64(started)) }
 	end = func() {
 		bar.Abort(false) // no effect on a bar that is complete
 		container.Wait()
+		w.out = terminal
 	}
 	return show, end
 }

@@ -36,7 +36,7 @@ type changeSummary struct {
 // OK is left to the caller.
 func (p *pool) summary() *summary {
 	s := &summary{
-		Version:      version(),
+		Version:      version,
 		URL:          p.cfg.url.String(),
 		Clients:      len(p.clients),
 		Started:      p.started,
