@@ -121,6 +121,9 @@ func (h *Hub) Publish(item grip.Item) (*Delivery, Fate) {
 		h.room.Wait()
 	}
 	fate, woken := h.sequence(d)
+	if h.underway < maxUnderway {
+		h.room.Signal() // d may have needed no room, and landed tells one only
+	}
 	h.mu.Unlock()
 	h.wake(woken)
 	return d, fate

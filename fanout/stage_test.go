@@ -1,0 +1,168 @@
+package fanout
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"marquee/grip"
+)
+
+// stage is a hub whose clock and loops move only when the test says so.
+type stage struct {
+	t        testing.TB
+	now      time.Time
+	hub      *Hub
+	shards   []*Shard
+	woken    []bool
+	receipts []Receipt // of what the loops were given, in the order of their ends
+}
+
+func newStage(t testing.TB, shards int) *stage {
+	t.Helper()
+	st := &stage{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), woken: make([]bool, shards)}
+	st.hub = NewHub(
+		func() time.Time { return st.now },
+		func(r Receipt) { st.receipts = append(st.receipts, r) })
+	for i := range shards {
+		st.shards = append(st.shards, st.hub.NewShard(func() { st.woken[i] = true }))
+	}
+	return st
+}
+
+// item makes an item whose body is its id.
+func item(channel, id, prevID string) grip.Item {
+	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.Response{Code: 200, Body: []byte(id)}}
+}
+
+// publish publishes an item that is expected to go through.
+func (st *stage) publish(channel, id, prevID string) *Delivery {
+	st.t.Helper()
+	d, fate := st.hub.Publish(item(channel, id, prevID))
+	if fate != Delivered {
+		st.t.Fatalf("publish %q after %q on %q: got fate %v, want delivered", id, prevID, channel, fate)
+	}
+	return d
+}
+
+// run gives turns to the loops that are woken until none is, and returns how
+// many turns that took.
+func (st *stage) run() (turns int) {
+	for slices.Contains(st.woken, true) {
+		for i, s := range st.shards {
+			if st.woken[i] {
+				turns++
+				st.woken[i] = s.Turn()
+			}
+		}
+	}
+	return turns
+}
+
+// wantEmpty checks that nothing is left of watches, holds and items on their
+// way, and that the hub's accounts of what it remembers agree.
+func (st *stage) wantEmpty() {
+	st.t.Helper()
+	for i, s := range st.shards {
+		if len(s.channels)+len(s.queue)+len(s.batches)+len(s.mail) > 0 {
+			st.t.Errorf("shard %d keeps %d channels, %d+%d items, %d batches, want none",
+				i, len(s.channels), len(s.mail), len(s.queue), len(s.batches))
+		}
+		for _, w := range s.passed[:cap(s.passed)] {
+			if w != nil {
+				st.t.Errorf("shard %d keeps a watch in its scratch space", i)
+			}
+		}
+	}
+	h, bytes := st.hub, 0
+	for name, c := range h.channels {
+		if c.loops != 0 || c.place == nil || len(c.early) > 0 {
+			st.t.Errorf("channel %.20q: loops %b, quiet %t, %d items wait; want it quiet, with none",
+				name, c.loops, c.place != nil, len(c.early))
+		}
+		if c.last != nil {
+			bytes += len(c.last.coded[0])
+		}
+	}
+	if h.underway != 0 || len(h.early) != 0 || h.quiet.Len() != len(h.channels) || h.quietBytes != bytes {
+		st.t.Errorf("hub: %d items underway, %d channels with items that wait, %d of %d channels quiet, %d of %d bytes accounted for",
+			h.underway, len(h.early), h.quiet.Len(), len(h.channels), h.quietBytes, bytes)
+	}
+}
+
+// asker is a question to an origin that has answered: a watch and its group. It
+// notes what it is told.
+type asker struct {
+	watch Watch
+	group *Group
+	told  []string
+	then  func() // what it does when it is told something, if anything
+}
+
+// newAsker makes an asker with a group. Channels are written name@prev-id.
+func newAsker(channels ...string) *asker {
+	a := &asker{group: new(Group)}
+	a.watch = Watch{Template: NewTemplate(grip.Response{}), Group: a.group, Asker: a}
+	for _, c := range channels {
+		name, prevID, _ := strings.Cut(c, "@")
+		a.watch.Channels = append(a.watch.Channels, grip.Channel{Name: name, PrevID: prevID})
+	}
+	return a
+}
+
+// join puts n new clients into the group.
+func (a *asker) join(n int) []*client {
+	cs := make([]*client, n)
+	for i := range cs {
+		cs[i] = new(client)
+		a.group.Join(&cs[i].hold, cs[i])
+	}
+	return cs
+}
+
+func (a *asker) tell(what string) {
+	a.told = append(a.told, what)
+	if a.then != nil {
+		a.then()
+	}
+}
+
+func (a *asker) Answered(answer *Answer) { a.tell("answered " + string(answer.Response().Body)) }
+func (a *asker) Superseded()             { a.tell("superseded") }
+func (a *asker) Missed()                 { a.tell("missed") }
+
+// want compares what the asker was told, in order.
+func (a *asker) want(t testing.TB, told ...string) {
+	t.Helper()
+	if !slices.Equal(a.told, told) {
+		t.Errorf("asker was told %q, want %q", a.told, told)
+	}
+}
+
+// client is a held connection in memory.
+type client struct {
+	hold    Hold
+	got     []string // bodies
+	outcome Outcome  // of what is delivered to it
+	then    func()   // what it does in Deliver, if anything
+}
+
+func (c *client) Deliver(wire []byte) Outcome {
+	_, body, _ := strings.Cut(string(wire), "\r\n\r\n")
+	c.got = append(c.got, body)
+	if c.then != nil {
+		c.then()
+	}
+	return c.outcome
+}
+
+// wantGot checks that every client got exactly these bodies.
+func wantGot(t testing.TB, cs []*client, bodies ...string) {
+	t.Helper()
+	for i, c := range cs {
+		if !slices.Equal(c.got, bodies) {
+			t.Fatalf("client %d of %d got %q, want %q", i, len(cs), c.got, bodies)
+		}
+	}
+}
