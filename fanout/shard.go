@@ -209,15 +209,14 @@ func (s *Shard) begin(d *Delivery) {
 func (s *Shard) write(budget int) int {
 	b := s.batches[0] // a copy: what Deliver calls may add batches
 	for ; b.next < len(b.group.holds) && budget > 0; b.next++ {
-		h := b.group.holds[b.next]
-		if h == nil {
-			continue // left meanwhile
+		outcome := Dropped // left meanwhile
+		if h := b.group.holds[b.next]; h != nil {
+			b.group.holds[b.next] = nil
+			b.group.size--
+			h.group = nil
+			budget--
+			outcome = h.client.Deliver(b.answer.Wire(h.Variant))
 		}
-		b.group.holds[b.next] = nil
-		b.group.size--
-		h.group = nil
-		budget--
-		outcome := h.client.Deliver(b.answer.Wire(h.Variant))
 		if b.delivery != nil {
 			s.tally.count(outcome)
 		}
