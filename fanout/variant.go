@@ -19,8 +19,12 @@ const (
 	HeadOnly Variant = 1 << 3
 
 	codingMask Variant = 0b11
-	codings            = 3
-	variants           = 16
+)
+
+// The number of codings, and of variants.
+const (
+	codings  = 3
+	variants = 16
 )
 
 // Coding returns the content coding alone: 0, Gzip or Zstd.
