@@ -176,6 +176,9 @@ func (s *Shard) begin(d *Delivery) {
 		// A copy, because those who are told may come and go.
 		s.passed = append(s.passed[:0], ws.list...)
 		for _, w := range s.passed {
+			if w.places == nil {
+				continue // left meanwhile
+			}
 			switch w.judge(&d.item) {
 			case answers:
 				g, a := w.Group, d.answer(w.Template)
