@@ -68,9 +68,10 @@ type service struct {
 // errClosed is what a change gets that comes after close.
 var errClosed = errors.New("the service is closed")
 
-// openService opens the store in dir, as openStore does, and starts publishing
-// to the endpoints. It publishes nothing by itself: the headline that is in the
-// store was published when it was made. The caller closes the service.
+// openService opens the store in dir, as openStore does, and publishes the
+// headline that is in it: whoever stopped before may have stored it and not come
+// to publish it, and edges that have it know by its id. The caller closes the
+// service.
 func openService(ctx context.Context, dir string, endpoints []*endpoint, log *slog.Logger) (*service, error) {
 	st, err := openStore(ctx, dir, log)
 	if err != nil {
@@ -83,7 +84,19 @@ func openService(ctx context.Context, dir string, endpoints []*endpoint, log *sl
 	}
 	s := &service{store: st, publisher: newPublisher(endpoints, log)}
 	s.current.Store(h)
+	if h != nil {
+		s.publisher.publish(h, before(h))
+	}
 	return s, nil
+}
+
+// before returns the headline that h follows, as far as its id tells: nil when h
+// is the first.
+func before(h *headline) *headline {
+	if h.id == 1 {
+		return nil
+	}
+	return &headline{id: h.id - 1}
 }
 
 // storeTimeout bounds one write to the store. A write takes well under a

@@ -409,20 +409,37 @@ func TestCloseGivesUp(t *testing.T) {
 	})
 }
 
-func TestRestartPublishesNothing(t *testing.T) {
-	edge := newTestEdge(t, nil)
+// Whoever is killed between storing a headline and publishing it publishes it
+// when it starts again.
+func TestStartPublishesWhatIsStored(t *testing.T) {
 	dir := t.TempDir()
-	endpoints := testEndpoints(t, edge.url)
-	for i, body := range []string{"before", "after"} {
-		svc, err := openService(t.Context(), dir, endpoints, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := mustChange(t, svc, body)
-		svc.close() // flushes
-		edge.wantItem(t, uint64(i+1), string(h.json))
-		edge.wantNoItem(t)
+	unheard, err := openService(t.Context(), dir, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
+	first := mustChange(t, unheard, "before")
+	unheard.close()
+
+	edge := newTestEdge(t, nil)
+	edge.wantNoItem(t)
+	endpoints := testEndpoints(t, edge.url)
+	svc, err := openService(t.Context(), dir, endpoints, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge.wantItem(t, 1, string(first.json))
+	second := mustChange(t, svc, "after")
+	svc.close() // flushes
+	edge.wantItem(t, 2, string(second.json))
+	edge.wantNoItem(t)
+
+	again, err := openService(t.Context(), dir, endpoints, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.close()
+	edge.wantItem(t, 2, string(second.json))
+	edge.wantNoItem(t)
 }
 
 // testEndpoints parses control URLs.
