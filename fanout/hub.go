@@ -311,6 +311,7 @@ func (h *Hub) close(c *channel) {
 	for _, d := range c.early {
 		d.finish()
 	}
+	c.early = nil
 	delete(h.early, c)
 	delete(h.channels, c.name)
 }

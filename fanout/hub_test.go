@@ -38,3 +38,30 @@ func TestPublishersThatWaitForRoomAllGoOn(t *testing.T) {
 		}
 	})
 }
+
+// An item larger than all that quiet channels may keep closes its own channel
+// too, with the items that waited there.
+func TestItemBeyondQuietBytesIsForgottenWithItsChannel(t *testing.T) {
+	st := newStage(t, 1)
+	a := newAsker("c")
+	st.shards[0].Enter(&a.watch)
+	st.publish("c", "1", "")
+	st.run()
+	st.shards[0].Leave(&a.watch)
+	early, fate := st.hub.Publish(item("c", "3", "2")) // lingering: order matters
+	if fate != Waiting {
+		t.Fatalf("got fate %v, want waiting", fate)
+	}
+	large := item("c", "2", "1")
+	large.HTTPResponse.Body = make([]byte, maxQuietBytes+1)
+	st.hub.Publish(large)
+	select {
+	case <-early.Done():
+	default:
+		t.Error("the item that waited is not done")
+	}
+	if n := len(st.hub.channels); n != 0 {
+		t.Errorf("hub knows %d channels, want 0", n)
+	}
+	st.wantEmpty()
+}
