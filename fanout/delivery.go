@@ -53,7 +53,7 @@ type Delivery struct {
 	coded [codings][]byte
 
 	mu      sync.Mutex // answers
-	answers map[unique.Handle[string]]*Answer
+	answers map[unique.Handle[string]]*Answer // nil when no loop writes
 
 	loops                            atomic.Int32 // still writing
 	written, queued, dropped, missed atomic.Int64
@@ -103,7 +103,8 @@ func (d *Delivery) compress(wanted [codings]bool) {
 }
 
 // answer returns the answer for holds of that template: one object for all of
-// them, on every loop.
+// them, on every loop, while the item is on its way. The hub may keep the item
+// long after that, so it does not keep the answers.
 func (d *Delivery) answer(t *Template) *Answer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,10 +112,12 @@ func (d *Delivery) answer(t *Template) *Answer {
 	if a == nil {
 		a = NewAnswer(t.response.With(*d.item.HTTPResponse))
 		a.offer(&d.coded)
-		if d.answers == nil {
-			d.answers = make(map[unique.Handle[string]]*Answer)
+		if d.loops.Load() > 0 {
+			if d.answers == nil {
+				d.answers = make(map[unique.Handle[string]]*Answer)
+			}
+			d.answers[t.key] = a
 		}
-		d.answers[t.key] = a
 	}
 	return a
 }
@@ -147,6 +150,9 @@ func (d *Delivery) loopDone(t tally) {
 
 // finish ends a delivery, once.
 func (d *Delivery) finish() {
+	d.mu.Lock()
+	d.answers = nil
+	d.mu.Unlock()
 	d.elapsed.Store(int64(d.hub.now().Sub(d.start)))
 	close(d.doneCh)
 }
