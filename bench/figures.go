@@ -20,9 +20,14 @@ import (
 )
 
 const (
-	// idlePeriod is how long the CPU of idle holds is measured. The kernel
-	// counts CPU time in ticks of 10 ms: 0.1 % of a core over this time.
-	idlePeriod = 10 * time.Second
+	// restPeriod is how long the CPU time of clients at rest is measured.
+	restPeriod = 10 * time.Second
+
+	// The edge is asked whether all are held this often: where the time is
+	// measured, so that it hardly adds to it; where the memory is, so that the
+	// asking leaves no mark there. One answer takes the edge 130 KB for a while.
+	askForTime   = 5 * time.Millisecond
+	askForMemory = 250 * time.Millisecond
 )
 
 // figuresConfig says what "bench main" is to measure.
@@ -237,7 +242,7 @@ func (m *measurement) rush(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	start := time.Now()
-	load, err := m.hold(ctx, s, n)
+	load, err := m.hold(ctx, s, n, askForTime)
 	if err != nil {
 		return err
 	}
@@ -252,7 +257,7 @@ func (m *measurement) rush(ctx context.Context) (err error) {
 	if err := postHeadline(ctx, s.originURL, headline); err != nil {
 		return err
 	}
-	after, err := s.await(ctx, "all clients are held again", func(now metrics) bool {
+	after, err := s.await(ctx, askForTime, "all clients are held again", func(now metrics) bool {
 		return now[delivered]-before[delivered] >= float64(n) && now[holds] == float64(n)
 	})
 	if err != nil {
@@ -271,44 +276,57 @@ func (m *measurement) rest(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	empty, err := s.settled(ctx)
+	empty, err := s.edge.settledMemory(ctx)
 	if err != nil {
 		return err
 	}
-	load, err := m.hold(ctx, s, n)
+	load, err := m.hold(ctx, s, n, askForMemory)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, load.stop()) }()
-	full, err := s.settled(ctx)
+	full, err := s.edge.settledMemory(ctx)
 	if err != nil {
 		return err
 	}
-	m.memory.Edge = samples{(full[residentMemory] - empty[residentMemory]) / float64(n)}
-	m.goroutines.Edge = samples{full[goroutines]}
+	m.memory.Edge = samples{(full - empty) / float64(n)}
+
+	before, err := s.edge.cpuTime()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	select {
-	case <-time.After(idlePeriod):
+	case <-time.After(restPeriod):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	later, err := scrape(ctx, s.control)
+	after, err := s.edge.cpuTime()
 	if err != nil {
 		return err
 	}
-	m.cpu.Edge = samples{100 * (later[cpuSeconds] - full[cpuSeconds]) / time.Since(start).Seconds()}
+	m.cpu.Edge = samples{100 * (after - before).Seconds() / time.Since(start).Seconds()}
+
+	now, err := scrape(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	if now[holds] != float64(n) {
+		return fmt.Errorf("%.0f clients are held at the end of the rest, want %d", now[holds], n)
+	}
+	m.goroutines.Edge = samples{now[goroutines]}
 	return nil
 }
 
 // hold has n clients wait at the edge, which poll again at once after every
-// answer, and returns when all are held.
-func (m *measurement) hold(ctx context.Context, s *stack, n int) (*process, error) {
+// answer, and returns when all are held. It looks for that at this interval.
+func (m *measurement) hold(ctx context.Context, s *stack, n int, every time.Duration) (*process, error) {
 	load, err := startLoad(io.Discard, m.stderr,
 		"-c", strconv.Itoa(n), "-url", s.edgeURL, "-rate", "0", "-repoll-delay", "0", "-repoll-jitter", "0")
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.await(ctx, thousands(n)+" clients are held", func(now metrics) bool {
+	_, err = s.await(ctx, every, thousands(n)+" clients are held", func(now metrics) bool {
 		return now[holds] == float64(n)
 	})
 	if err != nil {

@@ -15,8 +15,6 @@ const (
 	holds          = "marquee_holds"
 	delivered      = "marquee_deliveries_total"
 	originRequests = "marquee_origin_requests_total"
-	residentMemory = "process_resident_memory_bytes"
-	cpuSeconds     = "process_cpu_seconds_total"
 	goroutines     = "go_goroutines"
 )
 
@@ -44,7 +42,7 @@ func scrape(ctx context.Context, control string) (metrics, error) {
 		return nil, err
 	}
 	// delivered has labels, and so no series before the first delivery.
-	for _, name := range []string{holds, originRequests, residentMemory, cpuSeconds, goroutines} {
+	for _, name := range []string{holds, originRequests, goroutines} {
 		if _, ok := m[name]; !ok {
 			return nil, fmt.Errorf("scrape the edge: no metric %s", name)
 		}

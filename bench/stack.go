@@ -18,15 +18,8 @@ const (
 	// an address between our looking for a free one and the server's using it.
 	startAttempts = 3
 
-	// awaitTimeout bounds a wait for the edge to reach a state, which is looked
-	// for every awaitEvery.
+	// awaitTimeout bounds a wait for the edge to reach a state.
 	awaitTimeout = 60 * time.Second
-	awaitEvery   = 2 * time.Millisecond
-
-	// settleTimeout bounds a wait for the edge's memory to settle. It leaves
-	// time to measure the holds at rest before they time out, 55 s old.
-	settleTimeout = 30 * time.Second
-	settleEvery   = time.Second
 )
 
 // stackConfig says where a stack is to listen. Each address is used if it is
@@ -128,11 +121,11 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	return nil
 }
 
-// await scrapes the edge until done says that what is the case, and returns the
-// metrics that said so.
-func (s *stack) await(ctx context.Context, what string, done func(metrics) bool) (metrics, error) {
+// await scrapes the edge at this interval until done says that what is the case,
+// and returns the metrics that said so.
+func (s *stack) await(ctx context.Context, every time.Duration, what string, done func(metrics) bool) (metrics, error) {
 	deadline := time.Now().Add(awaitTimeout)
-	tick := time.NewTicker(awaitEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for time.Now().Before(deadline) {
 		m, err := scrape(ctx, s.control)
@@ -149,30 +142,6 @@ func (s *stack) await(ctx context.Context, what string, done func(metrics) bool)
 		}
 	}
 	return nil, fmt.Errorf("waited %v in vain until %s", awaitTimeout, what)
-}
-
-// settled waits until the edge's memory no longer changes, but no longer than
-// settleTimeout, and returns the metrics then.
-func (s *stack) settled(ctx context.Context) (metrics, error) {
-	deadline := time.Now().Add(settleTimeout)
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
-	var memory samples
-	for {
-		m, err := scrape(ctx, s.control)
-		if err != nil {
-			return nil, err
-		}
-		memory = append(memory, m[residentMemory])
-		if memory.stable(5, 0.01) || time.Now().After(deadline) {
-			return m, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // stop stops both servers and removes the data directory.
