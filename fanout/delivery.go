@@ -50,9 +50,10 @@ type Delivery struct {
 	hub   *Hub
 	item  grip.Item
 	start time.Time
+	sent  uint64 // Hub.sent when it went through
 	coded [codings][]byte
 
-	mu      sync.Mutex // answers
+	mu      sync.Mutex                        // answers
 	answers map[unique.Handle[string]]*Answer // nil when no loop writes
 
 	loops                            atomic.Int32 // still writing

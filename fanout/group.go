@@ -63,6 +63,9 @@ type Group struct {
 	// answering: the answer is being written. Nobody joins any more, and who
 	// leaves leaves a gap.
 	answering bool
+	// asked is Hub.sent when the group was last found to be behind: the origin
+	// is asked after all those items.
+	asked uint64
 }
 
 // Join puts h, on behalf of client, into the group.

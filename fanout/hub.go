@@ -45,6 +45,7 @@ type Hub struct {
 	shards []*Shard // immutable after the last NewShard
 
 	mu       sync.Mutex // all below
+	sent     uint64     // items that went through, of all channels
 	underway int
 	room     sync.Cond // underway < maxUnderway; waits on mu
 	channels map[string]*channel
@@ -68,8 +69,13 @@ type channel struct {
 	name   string
 	loops  uint64 // bit i: shard i holds for it
 	wanted [codings]bool
-	// lastID is the id of the last item that went through; "" is unknown.
+	// lastID is the id of the last item that went through, "" is unknown; sent
+	// is Hub.sent then.
 	lastID string
+	sent   uint64
+	// ahead is the id that the origin insisted on when it was asked after that
+	// item: of one that is still on its way here, or lost; "" for none.
+	ahead string
 	// last is that item, to answer a hold that came a moment late; nil when
 	// it is no answer to a hold.
 	last *Delivery
@@ -171,7 +177,7 @@ func (h *Hub) sequence(d *Delivery) (fate Fate, woken uint64) {
 	if item.NoSeq {
 		return Delivered, h.send(c, d)
 	}
-	if c.lastID != "" && item.PrevID != "" && item.PrevID != c.lastID && h.attended(c) {
+	if c.lastID != "" && c.ahead == "" && item.PrevID != "" && item.PrevID != c.lastID && h.attended(c) {
 		switch {
 		case c.early[item.PrevID] != nil:
 			d.finish()
@@ -247,6 +253,8 @@ func (h *Hub) takeEarly(c *channel, d *Delivery) {
 // send puts d into the mailboxes of the loops that hold for c, one task a loop.
 // Hub lock: the mailboxes get a channel's items in their order.
 func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
+	h.sent++
+	d.sent = h.sent
 	n := int32(0)
 	for i := range h.shards {
 		if c.loops&(1<<i) != 0 {
@@ -270,7 +278,7 @@ func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
 // remember notes d as the last item of c. Hub lock.
 func (h *Hub) remember(c *channel, d *Delivery) {
 	h.weigh(c, -1)
-	c.lastID, c.last = d.item.ID, nil
+	c.lastID, c.sent, c.ahead, c.last = d.item.ID, d.sent, "", nil
 	if d.item.ID != "" && d.item.HTTPResponse != nil {
 		c.last = d
 	}
@@ -324,7 +332,7 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 	standing, at := Holding, (*Delivery)(nil)
 	for _, want := range w.Channels {
 		c := h.channels[want.Name]
-		if c == nil || c.lastID == "" || want.PrevID == "" || c.lastID == want.PrevID {
+		if c == nil || c.lastID == "" || want.PrevID == "" || c.lastID == want.PrevID || c.ahead == want.PrevID {
 			continue
 		}
 		if w.Group == nil {
@@ -334,11 +342,17 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 			standing, at = AtHand, d
 			break
 		}
-		// Forgetting the id lets the next try pass, whatever ids the origin
-		// gives: a channel whose ids do not fit costs one request, not a loop.
-		c.lastID, standing = "", Behind
+		if c.sent <= w.Group.asked {
+			// Asked after the last item, the origin insists. It is believed,
+			// whatever ids it gives: ids that do not fit cost one request, not
+			// a loop.
+			c.ahead = want.PrevID
+			continue
+		}
+		standing = Behind
 	}
 	if standing == Behind {
+		w.Group.asked = h.sent
 		return Behind, nil
 	}
 	for _, want := range w.Channels {
@@ -375,16 +389,6 @@ func (h *Hub) leave(shard int, name string) {
 		c.place, c.since = h.quiet.PushBack(c), h.now()
 		h.weigh(c, +1)
 		h.trim()
-	}
-}
-
-// forget unlearns the last id of a channel if it is still the item's, so that
-// the request which is now repeated is not compared with it.
-func (h *Hub) forget(item *grip.Item) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c := h.channels[item.Channel]; c != nil && c.lastID == item.ID {
-		c.lastID = ""
 	}
 }
 

@@ -194,7 +194,7 @@ func (s *Shard) begin(d *Delivery) {
 			case misses:
 				s.tally.missed += int64(w.Group.Len())
 				s.Leave(w)
-				s.hub.forget(&d.item)
+				w.Group.asked = max(w.Group.asked, d.sent)
 				w.Asker.Missed()
 			}
 		}
