@@ -201,7 +201,7 @@ func withPort(origin string) (string, error) {
 			return "", errors.New("it takes host[:port]")
 		}
 	}
-	if _, err := net.LookupPort("tcp", port); host == "" || port == "" || err != nil {
+	if n, err := net.LookupPort("tcp", port); host == "" || n == 0 || err != nil {
 		return "", errors.New("it takes host[:port] with a port of 1 to 65535")
 	}
 	return net.JoinHostPort(host, port), nil
