@@ -29,8 +29,8 @@ func (a *acceptedCodings) read(value []byte) {
 		w := weight{mentioned: true, q: 1}
 		if params = bytes.TrimSpace(params); len(params) > 0 {
 			w.q = 0
-			if q, ok := bytes.CutPrefix(params, []byte("q=")); ok {
-				if v, err := strconv.ParseFloat(string(q), 64); err == nil && v >= 0 && v <= 1 {
+			if len(params) > 2 && equalFold(params[:2], "q=") {
+				if v, err := strconv.ParseFloat(string(params[2:]), 64); err == nil && v >= 0 && v <= 1 {
 					w.q = v
 				}
 			}

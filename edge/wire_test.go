@@ -1,0 +1,551 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"marquee/fanout"
+	"marquee/grip"
+)
+
+// The words in which the tests of this package are written: a rig is an edge
+// that serves on real sockets in front of a real origin, and a client speaks to
+// it byte by byte. Every wait ends with the event, or fails after patience.
+
+// patience is how long a test waits for what must come. It is not reached
+// unless something is broken.
+const patience = 20 * time.Second
+
+// rig is a running edge and what a test needs to know of it.
+type rig struct {
+	t       testing.TB
+	edge    *edge
+	address string   // for clients
+	listen  []string // all addresses for clients
+	control string   // URL of the control endpoint
+	log     *edgeLog
+	stop    func() // tells the edge to stop, and waits until it has
+}
+
+// newRig starts an edge in front of an HTTP origin. It ends with the test, and
+// must leave nothing behind.
+func newRig(t testing.TB, origin http.Handler, args ...string) *rig {
+	t.Helper()
+	wantNoLeaks(t)
+	return startEdge(t, serve(t, origin), nil, args...)
+}
+
+// newRawRig starts an edge in front of an origin that speaks bytes: origin is
+// called with each connection, which is closed when it returns.
+func newRawRig(t testing.TB, origin func(nc net.Conn), args ...string) *rig {
+	t.Helper()
+	wantNoLeaks(t)
+	return startEdge(t, serveRaw(t, origin), nil, args...)
+}
+
+// newHastyRig is newRig with holds that end after d unless the origin gives a
+// timeout; d may be shorter than the flag allows.
+func newHastyRig(t testing.TB, origin http.Handler, d time.Duration, args ...string) *rig {
+	t.Helper()
+	wantNoLeaks(t)
+	return startEdge(t, serve(t, origin), func(c *Config) { c.HoldTimeout = d }, args...)
+}
+
+// startEdge starts an edge in front of an origin's host:port; change, if any,
+// is made to its configuration.
+func startEdge(t testing.TB, origin string, change func(*Config), args ...string) *rig {
+	t.Helper()
+	cfg, err := parseConfig(append([]string{
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin,
+		"-loops", "2", "-log-format", "json", "-log-level", "debug", "-drain-timeout", "5s",
+	}, args...), io.Discard)
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", args, err)
+	}
+	if change != nil {
+		change(cfg)
+	}
+	log := &edgeLog{readyCh: make(chan ready, 1)}
+	e, err := newEdge(cfg, newLogger(cfg, log))
+	if err != nil {
+		t.Fatalf("newEdge: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	runCh := make(chan error, 1)
+	go func() { runCh <- e.run(ctx) }()
+	r := &rig{t: t, edge: e, log: log}
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-runCh:
+			if err != nil {
+				t.Errorf("edge ended with %v", err)
+			}
+		case <-time.After(cfg.DrainTimeout + patience):
+			t.Errorf("edge has not stopped %v after its drain timeout", patience)
+		}
+		if t.Failed() {
+			t.Logf("the edge's log:\n%s", log)
+		}
+	})
+	t.Cleanup(r.stop)
+	select {
+	case at := <-log.readyCh:
+		r.listen = strings.Split(at.Listen, ",")
+		r.address, r.control = r.listen[0], "http://"+at.Control
+	case err := <-runCh:
+		runCh <- err
+		t.Fatalf("edge ended before it was ready: %v", err)
+	case <-time.After(patience):
+		t.Fatal("edge is not ready")
+	}
+	return r
+}
+
+// ready is the log record that tells where an edge listens.
+type ready struct{ Msg, Listen, Control string }
+
+// edgeLog is what an edge logs, in JSON.
+type edgeLog struct {
+	readyCh chan ready
+
+	mu   sync.Mutex // text
+	text bytes.Buffer
+}
+
+// Write implements io.Writer: slog writes one record at a time.
+func (l *edgeLog) Write(p []byte) (int, error) {
+	var at ready
+	if json.Unmarshal(p, &at) == nil && at.Msg == "ready" {
+		l.readyCh <- at
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *edgeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// serve starts an HTTP origin and returns its host:port.
+func serve(t testing.TB, handler http.Handler) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.Start()
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.Listener.Addr().String()
+}
+
+// serveRaw starts an origin that speaks bytes and returns its host:port.
+func serveRaw(t testing.TB, origin func(nc net.Conn)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer nc.Close()
+				origin(nc)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		served.Wait()
+	})
+	return ln.Addr().String()
+}
+
+// wantNoLeaks checks, when the test and everything that it starts later has
+// ended, that it has left no goroutine and no file open.
+func wantNoLeaks(t testing.TB) {
+	t.Helper()
+	before := openFiles(t)
+	goroutines := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		if t.Failed() {
+			return
+		}
+		if err := goleak.Find(goroutines); err != nil {
+			t.Errorf("goroutines are left: %v", err)
+		}
+		eventually(t, func() error {
+			if now := openFiles(t); now > before {
+				return fmt.Errorf("%d files are open, %d were before the test", now, before)
+			}
+			return nil
+		})
+	})
+}
+
+// openFiles counts this process's file descriptors.
+func openFiles(t testing.TB) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+// eventually waits until check returns nil.
+func eventually(t testing.TB, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v: %v", patience, err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// await waits for an event that a Go channel stands for.
+func await[T any](t testing.TB, ch <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: not after %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+// web is the HTTP client for the control endpoint: it keeps no connections.
+var web = &http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true},
+	Timeout:   patience,
+}
+
+// publish puts items to the control endpoint and returns their receipts.
+func (r *rig) publish(items ...grip.Item) []fanout.Receipt {
+	r.t.Helper()
+	receipts, err := publishTo(r.control, items...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return receipts
+}
+
+// publishTo is publish for any goroutine.
+func publishTo(control string, items ...grip.Item) ([]fanout.Receipt, error) {
+	req, err := http.NewRequest(http.MethodPost, control+"/publish/", bytes.NewReader(grip.AppendItems(nil, items)))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var published struct {
+		Message  string
+		Receipts []fanout.Receipt
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, &published); err != nil || resp.StatusCode != 200 || published.Message != "Published" {
+		return nil, fmt.Errorf("publish: %s %q, %v", resp.Status, body, err)
+	}
+	return published.Receipts, nil
+}
+
+// item makes an item with a JSON body.
+func item(channel, id, prevID, body string) grip.Item {
+	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.Response{
+		Code: 200, Body: []byte(body),
+		Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
+	}}
+}
+
+// metric returns the value of a metric, whose name includes its labels.
+func (r *rig) metric(name string) float64 {
+	r.t.Helper()
+	resp, err := web.Get(r.control + "/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				r.t.Fatalf("metric %s is %q", name, value)
+			}
+			return v
+		}
+	}
+	r.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// waitMetric waits until a metric has a value.
+func (r *rig) waitMetric(name string, want float64) {
+	r.t.Helper()
+	eventually(r.t, func() error {
+		if got := r.metric(name); got != want {
+			return fmt.Errorf("%s is %v, want %v", name, got, want)
+		}
+		return nil
+	})
+}
+
+// waitHolds waits until n requests are held.
+func (r *rig) waitHolds(n int) {
+	r.t.Helper()
+	r.waitMetric("marquee_holds", float64(n))
+}
+
+// client is one connection to an edge.
+type client struct {
+	t    testing.TB
+	nc   *net.TCPConn
+	in   *bufio.Reader
+	head textproto.MIMEHeader // of the answer being read
+	// sentHead: the answer being read is to HEAD.
+	sentHead bool
+}
+
+// dial connects a client, until the end of the test.
+func (r *rig) dial() *client {
+	r.t.Helper()
+	return dial(r.t, r.address)
+}
+
+func dial(t testing.TB, address string) *client {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return &client{t: t, nc: nc.(*net.TCPConn), in: bufio.NewReader(nc)}
+}
+
+// send writes bytes.
+func (c *client) send(text string) {
+	c.t.Helper()
+	_ = c.nc.SetWriteDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c.nc, text); err != nil {
+		c.t.Fatalf("send %.60q: %v", text, err)
+	}
+}
+
+// ask sends a request without content; fields are lines without their end.
+func (c *client) ask(method, target string, fields ...string) {
+	c.t.Helper()
+	c.sentHead = method == http.MethodHead
+	c.send(request(method, target, fields...))
+}
+
+// get sends a GET.
+func (c *client) get(target string, fields ...string) {
+	c.t.Helper()
+	c.ask(http.MethodGet, target, fields...)
+}
+
+// request makes the bytes of a request without content.
+func request(method, target string, fields ...string) string {
+	return method + " " + target + " HTTP/1.1\r\n" +
+		strings.Join(append([]string{"Host: headline.example"}, fields...), "\r\n") + "\r\n\r\n"
+}
+
+// leave closes the connection.
+func (c *client) leave() { c.nc.Close() }
+
+// readHead reads the head of an answer.
+func (c *client) readHead() (status int, err error) {
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	r := textproto.NewReader(c.in)
+	line, err := r.ReadLine()
+	if err != nil {
+		return 0, err
+	}
+	version, rest, _ := strings.Cut(line, " ")
+	code, _, _ := strings.Cut(rest, " ")
+	if status, err = strconv.Atoi(code); err != nil || version != "HTTP/1.1" {
+		return 0, fmt.Errorf("status line is %q", line)
+	}
+	c.head, err = r.ReadMIMEHeader()
+	return status, err
+}
+
+// readBody reads the rest of an answer, as its head says.
+func (c *client) readBody(status int) (string, error) {
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	switch {
+	case c.sentHead, status == 204, status == 304:
+		return "", nil
+	case c.head.Get("Transfer-Encoding") == "chunked":
+		var all strings.Builder
+		for {
+			data, err := c.readChunk()
+			if data == "" || err != nil {
+				return all.String(), err
+			}
+			all.WriteString(data)
+		}
+	case c.head.Get("Content-Length") != "":
+		n, err := strconv.Atoi(c.head.Get("Content-Length"))
+		if err != nil {
+			return "", err
+		}
+		body := make([]byte, n)
+		n, err = io.ReadFull(c.in, body)
+		return string(body[:n]), err
+	default:
+		body, err := io.ReadAll(c.in)
+		return string(body), err
+	}
+}
+
+// readChunk reads one chunk; the last one is empty.
+func (c *client) readChunk() (string, error) {
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	size, err := strconv.ParseUint(strings.TrimSuffix(line, "\r\n"), 16, 31)
+	if err != nil {
+		return "", fmt.Errorf("chunk begins with %q", line)
+	}
+	data := make([]byte, size+2)
+	if _, err := io.ReadFull(c.in, data); err != nil {
+		return "", err
+	}
+	if string(data[size:]) != "\r\n" {
+		return "", fmt.Errorf("chunk of %d bytes ends with %q", size, data[size:])
+	}
+	return string(data[:size]), nil
+}
+
+// wantStatus reads the head of an answer.
+func (c *client) wantStatus(want int) {
+	c.t.Helper()
+	got, err := c.readHead()
+	if err != nil {
+		c.t.Fatalf("read head of answer: %v", err)
+	}
+	if got != want {
+		body, _ := c.readBody(got)
+		c.t.Fatalf("status %d (%q), want %d", got, body, want)
+	}
+}
+
+// wantHeader compares all values of a field of the answer being read; no value
+// for a field that must not be there.
+func (c *client) wantHeader(name string, want ...string) {
+	c.t.Helper()
+	if got := c.head.Values(name); strings.Join(got, "|") != strings.Join(want, "|") || len(got) != len(want) {
+		c.t.Errorf("field %s is %q, want %q", name, got, want)
+	}
+}
+
+// wantBody reads the rest of the answer being read.
+func (c *client) wantBody(want string) {
+	c.t.Helper()
+	got, err := c.readBody(0)
+	if err != nil || got != want {
+		c.t.Fatalf("body %s, %v, want %s", brief(got), err, brief(want))
+	}
+}
+
+// wantChunk reads one chunk of the answer being read; "" for the last.
+func (c *client) wantChunk(want string) {
+	c.t.Helper()
+	got, err := c.readChunk()
+	if err != nil || got != want {
+		c.t.Fatalf("chunk %s, %v, want %s", brief(got), err, brief(want))
+	}
+}
+
+// wantAnswer reads a whole answer.
+func (c *client) wantAnswer(status int, body string) {
+	c.t.Helper()
+	got, err := c.readHead()
+	if err != nil {
+		c.t.Fatalf("read head of answer: %v", err)
+	}
+	gotBody, err := c.readBody(got)
+	if got != status || gotBody != body || err != nil {
+		c.t.Fatalf("answer %d %s, %v, want %d %s", got, brief(gotBody), err, status, brief(body))
+	}
+}
+
+// wantClosed waits until the edge has closed the connection, with nothing said
+// before.
+func (c *client) wantClosed() {
+	c.t.Helper()
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(c.in)
+	if len(rest) > 0 || err != nil {
+		c.t.Fatalf("got %s, %v, want the end of the connection", brief(string(rest)), err)
+	}
+}
+
+// wantCut waits until the edge has cut the connection off, whatever came before.
+func (c *client) wantCut() {
+	c.t.Helper()
+	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, c.in); errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatal("the connection is still open")
+	}
+}
+
+// wantNothing looks whether the edge says something that it should not.
+func (c *client) wantNothing() {
+	c.t.Helper()
+	_ = c.nc.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if b, err := c.in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("got %q, %v, want nothing", b, err)
+	}
+}
+
+// brief shortens what is too long to read.
+func brief(s string) string {
+	if len(s) <= 200 {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%q... (%d bytes)", s[:200], len(s))
+}
