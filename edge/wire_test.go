@@ -152,6 +152,7 @@ func (l *edgeLog) String() string {
 func serve(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(handler)
+	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.Start()
 	t.Cleanup(func() {
@@ -334,6 +335,17 @@ func (r *rig) waitMetric(name string, want float64) {
 func (r *rig) waitHolds(n int) {
 	r.t.Helper()
 	r.waitMetric("marquee_holds", float64(n))
+}
+
+// turn lets every loop come round: what a client has sent before has been read
+// after it.
+func (r *rig) turn() {
+	r.t.Helper()
+	for _, l := range r.edge.loops {
+		doneCh := make(chan struct{})
+		l.post(func() { close(doneCh) })
+		await(r.t, doneCh, "a turn of a loop")
+	}
 }
 
 // client is one connection to an edge.
