@@ -1,0 +1,219 @@
+package upstream
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// jobLog is what has happened to jobs, in order.
+type jobLog struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *jobLog) add(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+// job makes a job that runs until somebody says done to the limiter.
+func (l *jobLog) job(name string) *job {
+	return &job{
+		run:     func() { l.add("run %s", name) },
+		refused: func() { l.add("refuse %s", name) },
+	}
+}
+
+// want waits until all is still, checks what has happened since the last time,
+// in order, and what the limiter says.
+func (l *jobLog) want(t *testing.T, lim *limiter, running, waiting int, lines ...string) {
+	t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.lines, lines) {
+		t.Errorf("happened: %q, want %q", l.lines, lines)
+	}
+	l.lines = nil
+	if r, w := lim.load(); r != running || w != waiting {
+		t.Errorf("%d running and %d waiting, want %d and %d", r, w, running, waiting)
+	}
+}
+
+func TestLimiterFIFO(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log jobLog
+		l := newLimiter(2, 10, time.Minute)
+		l.start(log.job("a"))
+		log.want(t, l, 1, 0, "run a")
+		l.start(log.job("b"))
+		log.want(t, l, 2, 0, "run b")
+		for _, name := range []string{"c", "d", "e"} {
+			l.start(log.job(name))
+		}
+		log.want(t, l, 2, 3)
+		l.done()
+		log.want(t, l, 2, 2, "run c")
+		l.done()
+		log.want(t, l, 2, 1, "run d")
+		l.start(log.job("f"))
+		l.done()
+		log.want(t, l, 2, 1, "run e")
+		l.done()
+		log.want(t, l, 2, 0, "run f")
+		l.done()
+		l.done()
+		log.want(t, l, 0, 0)
+	})
+}
+
+func TestLimiterFullLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log jobLog
+		l := newLimiter(1, 2, time.Minute)
+		for _, name := range []string{"a", "b", "c"} {
+			l.start(log.job(name))
+		}
+		log.want(t, l, 1, 2, "run a")
+		l.start(log.job("d"))
+		log.want(t, l, 1, 2, "refuse d")
+		l.done()
+		l.start(log.job("e"))
+		log.want(t, l, 1, 2, "run b")
+		l.done()
+		l.done()
+		l.done()
+		synctest.Wait()
+	})
+}
+
+func TestLimiterPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log jobLog
+		l := newLimiter(1, 10, 10*time.Second)
+		first := log.job("first in line")
+		l.start(log.job("a"))
+		log.want(t, l, 1, 0, "run a")
+		l.start(first)
+		time.Sleep(3 * time.Second)
+		l.start(log.job("b"))
+		time.Sleep(time.Second)
+		l.start(log.job("c"))
+		l.cancel(first) // the timer is set for it, and must find b and c nevertheless
+
+		time.Sleep(9*time.Second - 1)
+		log.want(t, l, 1, 2)
+		time.Sleep(time.Nanosecond)
+		log.want(t, l, 1, 1, "refuse b")
+		time.Sleep(time.Second - 1)
+		log.want(t, l, 1, 1)
+		time.Sleep(time.Nanosecond)
+		log.want(t, l, 1, 0, "refuse c")
+
+		l.start(log.job("d")) // after the line was empty
+		time.Sleep(10*time.Second - 1)
+		l.done()
+		log.want(t, l, 1, 0, "run d")
+		time.Sleep(time.Hour)
+		l.done()
+		log.want(t, l, 0, 0)
+	})
+}
+
+func TestLimiterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log jobLog
+		l := newLimiter(1, 1, 10*time.Second)
+		running, waiting, refused := log.job("running"), log.job("waiting"), log.job("refused")
+		l.start(running)
+		l.start(waiting)
+		log.want(t, l, 1, 1, "run running")
+		l.start(refused)
+		log.want(t, l, 1, 1, "refuse refused")
+
+		l.cancel(running)
+		l.cancel(refused)
+		log.want(t, l, 1, 1)
+		l.cancel(waiting)
+		l.cancel(waiting)
+		log.want(t, l, 1, 0)
+		l.done()
+		time.Sleep(time.Minute)
+		log.want(t, l, 0, 0)
+	})
+}
+
+// TestLimiterStress starts, cancels and ends jobs from many goroutines.
+func TestLimiterStress(t *testing.T) {
+	const maxRunning, starters, each = 3, 8, 500
+	l := newLimiter(maxRunning, 20, 200*time.Microsecond)
+	var running, ran, refused, cancelled atomic.Int64
+	var wg sync.WaitGroup
+	for s := range starters {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(s)))
+			for range each {
+				var fate atomic.Int32
+				ended := make(chan struct{})
+				met := func(count *atomic.Int64) {
+					count.Add(1)
+					if fate.Add(1) > 1 {
+						t.Error("a job is run or refused more than once")
+					}
+				}
+				yields := random.IntN(20)
+				j := &job{
+					run: func() {
+						if n := running.Add(1); n > maxRunning {
+							t.Errorf("%d jobs run, the limit is %d", n, maxRunning)
+						}
+						met(&ran)
+						for range yields {
+							runtime.Gosched()
+						}
+						running.Add(-1)
+						l.done()
+						close(ended)
+					},
+					refused: func() {
+						met(&refused)
+						close(ended)
+					},
+				}
+				l.start(j)
+				if random.IntN(4) > 0 {
+					<-ended
+					continue
+				}
+				for range random.IntN(10) {
+					runtime.Gosched()
+				}
+				l.mu.Lock()
+				waiting := j.place != nil
+				l.unline(j)
+				l.mu.Unlock()
+				if waiting {
+					cancelled.Add(1)
+				} else {
+					<-ended
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if sum := ran.Load() + refused.Load() + cancelled.Load(); sum != starters*each {
+		t.Errorf("%d jobs were run, refused or cancelled, want %d", sum, starters*each)
+	}
+	if r, w := l.load(); r != 0 || w != 0 {
+		t.Errorf("%d running and %d waiting after all, want none", r, w)
+	}
+	t.Logf("%d ran, %d refused, %d cancelled", ran.Load(), refused.Load(), cancelled.Load())
+}
