@@ -122,14 +122,19 @@ func (c *conn) traffic() {
 		case closed:
 			return
 		default:
+			c.limitAhead()
 			more = false
-			if c.available() > maxPipelined {
-				c.abort()
-				return
-			}
 		}
 	}
 	c.inTraffic = false
+}
+
+// limitAhead cuts off a client that sends too much while it waits for its
+// answer, or does not take it.
+func (c *conn) limitAhead() {
+	if c.available() > maxPipelined {
+		c.abort()
+	}
 }
 
 // available returns how many bytes are unread.

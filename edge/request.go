@@ -23,6 +23,7 @@ const viaEntry = "1.1 marquee"
 // be more to do on the connection right now.
 func (c *conn) readHead() bool {
 	if c.slow {
+		c.limitAhead()
 		return false // the deadline takes it up again
 	}
 	in := c.inbound()
