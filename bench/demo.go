@@ -52,6 +52,8 @@ func demo(ctx context.Context, stdout, stderr io.Writer, clients, changes int, e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	ctx, cancel := until(ctx, s.edge, s.origin)
+	defer cancel()
 	fmt.Fprintf(stdout, "origin at %s, edge at %s, %d clients\n", s.originURL, s.edgeURL, clients)
 	return runLoad(ctx, stdout, stderr,
 		"-c", strconv.Itoa(clients), "-url", s.edgeURL,
@@ -87,16 +89,18 @@ func stayUp(ctx context.Context, stdout, stderr io.Writer, clients int) (err err
 		return err
 	}
 	fmt.Fprintf(stdout, `The edge is at %[1]s, its control endpoint at %[2]s.
-In another terminal, change the headline, read it, and wait for the change after the first:
+In another terminal, read the headline, wait for the next, and change it:
 
-  curl -d 'body=Flight 123 arriving in terminal B.' %[3]s
   curl %[1]s
-  curl '%[1]s?last_id=1'
+  curl '%[1]s?last_id=1' &
+  curl -d 'body=Flight 123 arriving in terminal B.' %[3]s
 
-Each change shows below as it reaches the %[4]d clients. Ctrl-C stops everything.
+Each change shows below as it reaches the %[4]s clients. Ctrl-C stops everything.
 
-`, s.edgeURL, s.control, s.originURL, clients)
-	err = runLoad(ctx, stdout, stderr, "-c", strconv.Itoa(clients), "-url", s.edgeURL)
+`, s.edgeURL, s.control, s.originURL, thousands(clients))
+	up, cancel := until(ctx, s.edge, s.origin)
+	defer cancel()
+	err = runLoad(up, stdout, stderr, "-c", strconv.Itoa(clients), "-url", s.edgeURL)
 	if ctx.Err() != nil {
 		return nil
 	}

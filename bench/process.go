@@ -30,7 +30,7 @@ const (
 
 // A process is one child of ours. It never outlives us: stop ends it on every
 // ordinary way out, and the kernel kills it (Pdeathsig) when we die without
-// taking that way, by kill -9 for example. It leads its own process group, so
+// taking that way, by kill -9 for example, which only a data directory survives. It leads its own process group, so
 // that a Ctrl-C in the terminal reaches only us and the children are stopped in
 // order.
 type process struct {
@@ -110,17 +110,35 @@ func startServer(ctx context.Context, log *log.Logger, path string, args ...stri
 	case <-timeout.C:
 		return nil, ready{}, errors.Join(fmt.Errorf("%s was not ready within %v", p.name, readyTimeout), p.stop())
 	case <-ctx.Done():
-		return nil, ready{}, errors.Join(ctx.Err(), p.stop())
+		return nil, ready{}, errors.Join(context.Cause(ctx), p.stop())
 	}
 }
 
+// until returns a context that ends with ctx, or when one of the servers does;
+// its cause then says which. The caller must call the function returned.
+func until(ctx context.Context, servers ...*process) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	for _, p := range servers {
+		go func() {
+			select {
+			case <-p.doneCh:
+				cancel(fmt.Errorf("%s is gone", p.name))
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, func() { cancel(context.Canceled) }
+}
+
 // wait returns when the child has ended by itself, with its failure if it did
-// not exit with status 0. When ctx ends first the child is stopped.
+// not exit with status 0. When ctx ends first the child is stopped and the error
+// is ctx's cause; that the child may complain of its end does not matter then.
 func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.doneCh:
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), p.stop())
+		_ = p.stop()
+		return context.Cause(ctx)
 	}
 	if p.err != nil {
 		return p.failure("failed")

@@ -160,6 +160,22 @@ func TestWaitCancelled(t *testing.T) {
 	}
 }
 
+func TestUntil(t *testing.T) {
+	lasts, ends := shell(t, "exec sleep 1000"), shell(t, "exit 0")
+	ctx, cancel := until(t.Context(), lasts, ends)
+	defer cancel()
+	<-ctx.Done()
+	if got, want := context.Cause(ctx).Error(), "sh is gone"; got != want {
+		t.Errorf("until ended by %q, want %q", got, want)
+	}
+	ctx, cancel = until(t.Context(), lasts)
+	if err := ctx.Err(); err != nil {
+		t.Errorf("until ended by %v while its process runs", err)
+	}
+	cancel()
+	<-ctx.Done()
+}
+
 // When we are killed with SIGKILL, our children go too. The grandchild holds the
 // write end of a pipe that ends when it is gone.
 func TestKilledParentLeavesNoChild(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type report struct {
 	Machine machine `json:"machine"`
 	Rounds  int     `json:"rounds"`
+	Changes int     `json:"changes_per_round"`
 	Loops   int     `json:"loops"`
 	// FloorBytes and EdgeBytes are the lengths of the same answer, head
 	// included, from each. A fair race has them equal.
@@ -75,8 +76,8 @@ func (f *figure) cells() []string {
 
 // write prints the report as text.
 func (r *report) write(w io.Writer) error {
-	fmt.Fprintf(w, "\n%s\nmedians of %d rounds (least-most), %d loops or threads, answer of %d bytes (floor %d)\n\n",
-		r.Machine, r.Rounds, r.Loops, r.EdgeBytes, r.FloorBytes)
+	fmt.Fprintf(w, "\n%s\nmedians (least-most) of %d rounds of %d changes, %d loops or threads, answers of %d bytes (floor %d)\n\n",
+		r.Machine, r.Rounds, r.Changes, r.Loops, r.EdgeBytes, r.FloorBytes)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "figure\tfloor\tedge\tedge/floor\tgoal\t")
 	for _, f := range r.Figures {

@@ -13,17 +13,17 @@ func TestFigureCells(t *testing.T) {
 		want   []string
 	}{
 		{"no goal, no floor", figure{Name: "a", Edge: samples{3}},
-			[]string{"a", "-", "3.00", "", "", ""}},
+			[]string{"a", "-", "3", "", "", ""}},
 		{"goal met exactly", figure{Name: "a", Unit: "ms", Edge: samples{60}, Goal: 60},
-			[]string{"a, ms", "-", "60.0", "", "at most 60", "met"}},
+			[]string{"a, ms", "-", "60", "", "at most 60", "met"}},
 		{"goal missed", figure{Name: "a", Edge: samples{61}, Goal: 60},
-			[]string{"a", "-", "61.0", "", "at most 60", "missed"}},
+			[]string{"a", "-", "61", "", "at most 60", "missed"}},
 		{"the median counts", figure{Name: "a", Edge: samples{10, 20, 900}, Goal: 60},
-			[]string{"a", "-", "20.0 (10.0-900)", "", "at most 60", "met"}},
+			[]string{"a", "-", "20 (10-900)", "", "at most 60", "met"}},
 		{"both goals met", figure{Name: "a", Floor: samples{40}, Edge: samples{50}, Goal: 60, RatioGoal: 1.5},
-			[]string{"a", "40.0", "50.0", "1.25x", "at most 60 and 1.5x", "met"}},
+			[]string{"a", "40", "50", "1.25x", "at most 60 and 1.5x", "met"}},
 		{"ratio missed", figure{Name: "a", Floor: samples{20}, Edge: samples{50}, Goal: 60, RatioGoal: 1.5},
-			[]string{"a", "20.0", "50.0", "2.50x", "at most 60 and 1.5x", "missed"}},
+			[]string{"a", "20", "50", "2.50x", "at most 60 and 1.5x", "missed"}},
 		{"zero is a measured value", figure{Name: "a", Edge: samples{0}, Goal: 1},
 			[]string{"a", "-", "0", "", "at most 1", "met"}},
 	} {
@@ -38,7 +38,7 @@ func TestFigureCells(t *testing.T) {
 func TestReportWrite(t *testing.T) {
 	r := report{
 		Machine: machine{Kernel: "6.1", CPU: "Some CPU", Cores: 2, LoadAverage: "0.1 0.2 0.3", Go: "go1.26", Commit: "abc"},
-		Rounds:  5, Loops: 2, FloorBytes: 170, EdgeBytes: 171,
+		Rounds:  5, Changes: 3, Loops: 2, FloorBytes: 170, EdgeBytes: 171,
 		Figures: []*figure{
 			{Name: "longer name", Unit: "ms", Floor: samples{1}, Edge: samples{2}},
 			{Name: "b", Edge: samples{3}, Goal: 2},
@@ -46,11 +46,11 @@ func TestReportWrite(t *testing.T) {
 	}
 	const want = `
 kernel 6.1, Some CPU, 2 cores, load 0.1 0.2 0.3, go1.26, commit abc
-medians of 5 rounds (least-most), 2 loops or threads, answer of 171 bytes (floor 170)
+medians (least-most) of 5 rounds of 3 changes, 2 loops or threads, answers of 171 bytes (floor 170)
 
 figure            floor   edge   edge/floor   goal        
-longer name, ms   1.00    2.00   2.00x                    
-b                 -       3.00                at most 2   missed
+longer name, ms   1       2      2.00x                    
+b                 -       3                   at most 2   missed
 `
 	var got strings.Builder
 	if err := r.write(&got); err != nil {

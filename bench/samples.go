@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // samples are the values of one figure, one a round, in the order measured.
@@ -33,16 +34,13 @@ func (s samples) String() string {
 	return fmt.Sprintf("%s (%s-%s)", number(s.median()), number(slices.Min(s)), number(slices.Max(s)))
 }
 
-// number shows x with three digits at least where it has them.
+// number shows x to three digits, whole if it is larger.
 func number(x float64) string {
-	switch magnitude := max(x, -x); {
-	case magnitude >= 100 || x == 0:
-		return fmt.Sprintf("%.0f", x)
-	case magnitude >= 10:
-		return fmt.Sprintf("%.1f", x)
-	default:
-		return fmt.Sprintf("%.2f", x)
+	if x >= 1000 || x <= -1000 {
+		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 3, 64), 64) // reads what was just written
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
 }
 
 // stable says whether the last n values differ by no more than the fraction

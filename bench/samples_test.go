@@ -10,11 +10,12 @@ func TestSamples(t *testing.T) {
 		wantString string
 	}{
 		{"none", nil, 0, "-"},
-		{"one", samples{7}, 7, "7.00"},
-		{"odd, unsorted", samples{30, 10, 20}, 20, "20.0 (10.0-30.0)"},
+		{"one", samples{7}, 7, "7"},
+		{"odd, unsorted", samples{30, 10, 20}, 20, "20 (10-30)"},
 		{"even", samples{400, 100, 200, 300}, 250, "250 (100-400)"},
-		{"equal", samples{5, 5}, 5, "5.00 (5.00-5.00)"},
-		{"outlier", samples{1, 2, 1000}, 2, "2.00 (1.00-1000)"},
+		{"equal", samples{5, 5}, 5, "5 (5-5)"},
+		{"three digits", samples{0.12345, 1.2345, 12.345}, 1.2345, "1.23 (0.123-12.3)"},
+		{"whole above a thousand", samples{0, 999.6, 1234.5}, 999.6, "1000 (0-1234)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.samples.median(); got != test.wantMedian {

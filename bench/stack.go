@@ -138,7 +138,7 @@ func (s *stack) await(ctx context.Context, every time.Duration, what string, don
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		}
 	}
 	return nil, fmt.Errorf("waited %v in vain until %s", awaitTimeout, what)

@@ -63,7 +63,7 @@ func (p *process) settledMemory(ctx context.Context) (float64, error) {
 		case <-timeout.C:
 			return now, nil
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, context.Cause(ctx)
 		}
 	}
 }
