@@ -128,3 +128,25 @@ func BenchmarkWheelSet(b *testing.B) {
 		}
 	}
 }
+
+// A deadline that has passed, but has not been dealt with when the connection
+// gets a new one, is void: here the answer to a hold comes in between.
+func TestDeadlineSetAgainIsVoid(t *testing.T) {
+	h := &headline{id: 1}
+	r := newRig(t, h, "-loops", "1")
+	c := r.dial()
+	c.get(pollPath(1))
+	r.waitHolds(1)
+	r.onLoops(func(l *loop) {
+		l.wheel.each(func(c *conn) {
+			l.wheel.remove(c)
+			l.due = append(l.due, c)
+		})
+	})
+	h.change()
+	r.publish(headlineItem(2))
+	c.wantAnswer(200, headlineBody(2))
+	r.onLoops(func(l *loop) { l.expire() })
+	c.get(headlinePath)
+	c.wantAnswer(200, headlineBody(2))
+}

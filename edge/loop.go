@@ -79,7 +79,9 @@ func (l *loop) expire() (more bool) {
 	n := min(len(l.due), turnDeadlines)
 	for i, c := range l.due[:n] {
 		l.due[i] = nil
-		c.expired()
+		if !c.timer.set { // or it has been given another meanwhile
+			c.expired()
+		}
 	}
 	if n == len(l.due) {
 		l.due = l.due[:0]

@@ -24,18 +24,13 @@ func largely(w http.ResponseWriter, r *http.Request) {
 func (r *rig) stuff(c *client, target string) (requests int) {
 	r.t.Helper()
 	slow := func() (n int) {
-		for _, l := range r.edge.loops {
-			doneCh := make(chan struct{})
-			l.post(func() {
-				l.wheel.each(func(c *conn) {
-					if c.slow {
-						n++
-					}
-				})
-				close(doneCh)
+		r.onLoops(func(l *loop) {
+			l.wheel.each(func(c *conn) {
+				if c.slow {
+					n++
+				}
 			})
-			await(r.t, doneCh, "a turn of a loop")
-		}
+		})
 		return n
 	}
 	before := slow()

@@ -337,15 +337,24 @@ func (r *rig) waitHolds(n int) {
 	r.waitMetric("marquee_holds", float64(n))
 }
 
+// onLoops runs f on every loop, one after the other.
+func (r *rig) onLoops(f func(l *loop)) {
+	r.t.Helper()
+	for _, l := range r.edge.loops {
+		doneCh := make(chan struct{})
+		l.post(func() {
+			f(l)
+			close(doneCh)
+		})
+		await(r.t, doneCh, "a turn of a loop")
+	}
+}
+
 // turn lets every loop come round: what a client has sent before has been read
 // after it.
 func (r *rig) turn() {
 	r.t.Helper()
-	for _, l := range r.edge.loops {
-		doneCh := make(chan struct{})
-		l.post(func() { close(doneCh) })
-		await(r.t, doneCh, "a turn of a loop")
-	}
+	r.onLoops(func(*loop) {})
 }
 
 // client is one connection to an edge.
