@@ -27,6 +27,8 @@ type Answer struct {
 	// kept together. Whoever gets it closes it: until then the request counts
 	// as open.
 	Body io.ReadCloser
+
+	personal bool // for the one who asked alone
 }
 
 // A Failure is an answer that the edge gives because it got none.

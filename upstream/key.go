@@ -1,6 +1,10 @@
 package upstream
 
-import "strings"
+import (
+	"strings"
+
+	"marquee/grip"
+)
 
 // notInKey are the request fields that may differ between two requests which
 // are answered alike: they describe the client's software or its way here, or
@@ -28,17 +32,17 @@ var notInKey = map[string]bool{
 // two requests apart. It does not allocate.
 func InKey(lower []byte) bool { return !notInKey[string(lower)] }
 
-// personal reports whether an answer is for the one who asked and must not be
-// given to others with an equal key: it sets a cookie, it says so by
+// personal reports whether an answer with header h is for the one who asked and
+// must not be given to others with an equal key: it sets a cookie, it says so by
 // Cache-Control (a hold's response is never stored, so there it does not count),
 // or it depends on a field that is not in the key (Vary).
-func personal(a *Answer) bool {
-	for _, f := range a.Response.Header {
+func personal(h grip.Header, held bool) bool {
+	for _, f := range h {
 		switch {
 		case strings.EqualFold(f.Name, "Set-Cookie"):
 			return true
 		case strings.EqualFold(f.Name, "Cache-Control"):
-			if a.Hold == nil && hasDirective(f.Value, "private", "no-store") {
+			if !held && hasDirective(f.Value, "private", "no-store") {
 				return true
 			}
 		case strings.EqualFold(f.Name, "Vary"):

@@ -109,7 +109,7 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	c.mu.Lock()
 	cl.settled = true
 	tickets := slices.Clone(cl.tickets)
-	alone := a != nil && (a.Body != nil || personal(a))
+	alone := a != nil && (a.Body != nil || a.personal)
 	switch {
 	case alone || f != nil:
 	case a.Hold != nil:

@@ -14,6 +14,10 @@ import (
 // one who asks after all of them were answered, while they have not left.
 func TestShare(t *testing.T) {
 	long := strings.Repeat("x", 2*maxTogether)
+	const (
+		body = `{"response":{"body":"body"}}`
+		hold = `{"hold":{"channels":[{"name":"c"}]},"response":{"body":"body"}}`
+	)
 	type outcome struct{ first, others, later string }
 	var (
 		shared   = outcome{"answer body", "answer body", "answer body"}
@@ -35,7 +39,7 @@ func TestShare(t *testing.T) {
 		}, outcome{"answer body\n", "answer body\n", "answer body\n"}},
 		{"hold", answer(holding, channel, "body"), kept},
 		{"hold without channels", answer(holding, "body"), kept},
-		{"hold by JSON", instruct(`{"hold":{"channels":[{"name":"c"}]},"response":{"body":"body"}}`), kept},
+		{"hold by JSON", instruct(hold), kept},
 		{"named channel", answer(channel, "body"), kept},
 		{"instruct without hold and channel", answer("Grip-Status: 201", "body"), shared},
 
@@ -65,6 +69,13 @@ func TestShare(t *testing.T) {
 		{"Vary on everything and more", answer("Vary: Accept, *", "body"), personal},
 		{"Vary, hold", answer("Vary: User-Agent", holding, channel, "body"), personal},
 		{"Vary, named channel", answer("Vary: *", channel, "body"), personal},
+
+		{"JSON instruct with a cookie that nobody gets", instruct(body, "Set-Cookie: a=b"), personal},
+		{"private JSON instruct", instruct(body, "Cache-Control: private"), personal},
+		{"private JSON instruct, hold", instruct(hold, "Cache-Control: private"), kept},
+		{"JSON instruct with Vary on a field in the key", instruct(body, "Vary: Cookie"), shared},
+		{"JSON instruct with Vary outside the key", instruct(body, "Vary: User-Agent"), personal},
+		{"JSON instruct with Vary outside the key, hold", instruct(hold, "Vary: User-Agent"), personal},
 
 		{"length unknown, short", func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "bo")
