@@ -98,7 +98,11 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	defer timer.Stop()
 	switch {
 	case grip.IsInstruct(header):
-		return c.instruct(a, resp.Body)
+		in, err := c.instruct(a, resp.Body)
+		if err == nil && r.Method == http.MethodHead {
+			in.Length = a.Length
+		}
+		return in, err
 	case r.Method == http.MethodHead:
 	case resp.ContentLength > maxTogether, resp.ContentLength < 0 && r.Key == "":
 		a.Body = resp.Body

@@ -85,6 +85,8 @@ func TestFetch(t *testing.T) {
 		{"§1.4 JSON", "", head(ok, "Content-Type: application/grip-instruct; x=y", "X: y") +
 			`{"hold": {"channels": [{"name": "a", "prev-id": "1"}]}, "response": {"code": 201, "headers": {"Y": "z"}, "body": "later"}}`,
 			"201 \nY: z\n[5] later [hold response, [a; prev-id=1], 0s]"},
+		{"RFC 9110 §9.3.2 hold of a HEAD", "HEAD", head(ok, "Grip-Hold: response", "Content-Length: 42"), "200 OK\n[42]  [hold response, [], 0s]"},
+		{"RFC 9110 §9.3.2 instruct for a HEAD, length unknown", "HEAD", head(ok, "Grip-Channel: a; prev-id=1"), "200 OK\n[-1]  [named [a; prev-id=1]]"},
 		{"§1.2 as long as an instruct may be", "", head(ok, "Grip-Hold: response") + strings.Repeat("x", grip.MaxInstructBody),
 			"200 OK\n[100000] " + strings.Repeat("x", grip.MaxInstructBody) + " [hold response, [], 0s]"},
 	} {
