@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/peterbourgon/ff/v3/ffcli"
@@ -41,32 +40,6 @@ type figuresConfig struct {
 	sizes  sizes // ascending
 	rounds int
 	loops  int // of the edge, and threads of the floor
-}
-
-// sizes are numbers of clients, as a flag: ascending, separated by commas.
-type sizes []int
-
-func (s *sizes) String() string {
-	text := make([]string, len(*s))
-	for i, n := range *s {
-		text[i] = strconv.Itoa(n)
-	}
-	return strings.Join(text, ",")
-}
-
-func (s *sizes) Set(text string) error {
-	*s = nil
-	for field := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(field)
-		if err != nil || n < 1 || n > maxClients {
-			return fmt.Errorf("%q: must be from 1 to %d", field, maxClients)
-		}
-		if len(*s) > 0 && n <= (*s)[len(*s)-1] {
-			return fmt.Errorf("%d: must be more than the one before", n)
-		}
-		*s = append(*s, n)
-	}
-	return nil
 }
 
 // mainCommand is "bench main", which make bench-main runs.

@@ -90,8 +90,8 @@ func floorCommand(stderr io.Writer) *ffcli.Command {
 		})
 }
 
-// newFloor listens on addr, an IPv4 address with port. It begins with
-// a headline, id 1.
+// newFloor listens on addr, an IPv4 address with port. It begins with a headline,
+// id 1.
 func newFloor(addr string, threads int) (*floor, error) {
 	tcp, err := net.ResolveTCPAddr("tcp4", addr)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -43,15 +42,5 @@ func TestRunHelp(t *testing.T) {
 		if !strings.Contains(stderr.String(), "USAGE") {
 			t.Errorf("bench %q printed %q, want the usage", args, stderr.String())
 		}
-	}
-}
-
-func TestSizes(t *testing.T) {
-	var s sizes
-	if err := s.Set("5000,15000"); err != nil || !slices.Equal(s, sizes{5000, 15000}) {
-		t.Errorf("Set(%q) = %v, set %v", "5000,15000", err, s)
-	}
-	if got := s.String(); got != "5000,15000" {
-		t.Errorf("String() = %q, want %q", got, "5000,15000")
 	}
 }

@@ -88,12 +88,3 @@ func (r *report) write(w io.Writer) error {
 	}
 	return nil
 }
-
-// thousands writes n with commas.
-func thousands(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}

@@ -60,11 +60,3 @@ b                 -       3                   at most 2   missed
 		t.Errorf("got report\n%s\nwant\n%s", got.String(), want)
 	}
 }
-
-func TestThousands(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 15000: "15,000", 1234567: "1,234,567"} {
-		if got := thousands(n); got != want {
-			t.Errorf("thousands(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
