@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -21,11 +19,11 @@ type machine struct {
 	Cores       int    `json:"cores"`
 	LoadAverage string `json:"load_average"` // 1, 5 and 15 minutes, before the start
 	Go          string `json:"go"`
-	Commit      string `json:"commit"` // of the checkout that the binaries lie in
+	Version     string `json:"version"` // of this command, and those built with it
 }
 
 func thisMachine() machine {
-	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
+	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Version: version}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
 		m.Kernel = unix.ByteSliceToString(name.Release[:])
@@ -36,13 +34,6 @@ func thisMachine() machine {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		fields := strings.Fields(string(load))
 		m.LoadAverage = strings.Join(fields[:min(3, len(fields))], " ")
-	}
-	if self, err := os.Executable(); err == nil {
-		describe := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12")
-		describe.Dir = filepath.Dir(self)
-		if commit, err := describe.Output(); err == nil {
-			m.Commit = strings.TrimSpace(string(commit))
-		}
 	}
 	return m
 }
@@ -60,6 +51,6 @@ func cpuModel(info []byte) string {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("kernel %s, %s, %d cores, load %s, %s, commit %s",
-		m.Kernel, m.CPU, m.Cores, m.LoadAverage, m.Go, m.Commit)
+	return fmt.Sprintf("kernel %s, %s, %d cores, load %s, %s, version %s",
+		m.Kernel, m.CPU, m.Cores, m.LoadAverage, m.Go, m.Version)
 }

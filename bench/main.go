@@ -17,6 +17,9 @@ import (
 	"github.com/peterbourgon/ff/v3/ffcli"
 )
 
+// version is set when the command is linked.
+var version = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends us at once, and the kernel our children.

@@ -37,7 +37,7 @@ func TestFigureCells(t *testing.T) {
 
 func TestReportWrite(t *testing.T) {
 	r := report{
-		Machine: machine{Kernel: "6.1", CPU: "Some CPU", Cores: 2, LoadAverage: "0.1 0.2 0.3", Go: "go1.26", Commit: "abc"},
+		Machine: machine{Kernel: "6.1", CPU: "Some CPU", Cores: 2, LoadAverage: "0.1 0.2 0.3", Go: "go1.26", Version: "abc"},
 		Rounds:  5, Changes: 3, Loops: 2, FloorBytes: 170, EdgeBytes: 171,
 		Figures: []*figure{
 			{Name: "longer name", Unit: "ms", Floor: samples{1}, Edge: samples{2}},
@@ -45,7 +45,7 @@ func TestReportWrite(t *testing.T) {
 		},
 	}
 	const want = `
-kernel 6.1, Some CPU, 2 cores, load 0.1 0.2 0.3, go1.26, commit abc
+kernel 6.1, Some CPU, 2 cores, load 0.1 0.2 0.3, go1.26, version abc
 medians (least-most) of 5 rounds of 3 changes, 2 loops or threads, answers of 171 bytes (floor 170)
 
 figure            floor   edge   edge/floor   goal        
