@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"marquee/grip"
 )
@@ -23,6 +24,8 @@ type Answer struct {
 	// Named are the channels, with ids, that an answer without a hold was made
 	// from: it is the newest until one of them moves on.
 	Named []grip.Channel
+	// Asked is when the request was put to the origin.
+	Asked time.Time
 	// Body is the rest of a body that is too long, or comes too slowly, to be
 	// kept together. Whoever gets it closes it: until then the request counts
 	// as open.

@@ -57,10 +57,7 @@ func failure(err error) *Failure {
 }
 
 func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r *Request) (*Answer, error) {
-	req, err := r.outgoing(ctx, c.cfg.Origin)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
+	req := r.outgoing(ctx, c.cfg.Origin)
 	req.Header.Set("Grip-Feature", features)
 	if sig := c.cfg.Signer.Token(time.Now()); sig != "" {
 		req.Header.Set("Grip-Sig", sig)

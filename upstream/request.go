@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"marquee/grip"
@@ -36,16 +37,11 @@ type Request struct {
 }
 
 // outgoing makes the request that goes out.
-func (r *Request) outgoing(ctx context.Context, origin string) (*http.Request, error) {
+func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 	u := &url.URL{Scheme: "http", Host: origin, Opaque: r.Target}
 	if strings.HasPrefix(r.Target, "//") {
 		// As Opaque this would become an absolute URL with another host.
-		path, query, _ := strings.Cut(r.Target, "?")
-		u = &url.URL{Scheme: "http", Host: origin, RawPath: path, RawQuery: query}
-		var err error
-		if u.Path, err = url.PathUnescape(path); err != nil {
-			return nil, err
-		}
+		u = pathURL(origin, r.Target)
 	}
 	req := (&http.Request{
 		Method: r.Method, URL: u, Host: r.Host,
@@ -71,5 +67,24 @@ func (r *Request) outgoing(ctx context.Context, origin string) (*http.Request, e
 		}
 		req.Body, _ = req.GetBody()
 	}
-	return req, nil
+	return req
+}
+
+// pathByte matches a percent-encoded byte of a path, or what cannot stand in one
+// (RFC 3986 §3.3; brackets can, says net/url).
+var pathByte = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^/0-9A-Za-z._~!$&'()*+,;=:@\[\]-]`)
+
+// pathURL returns a URL whose request target is the one given, but for what
+// cannot stand in a path: net/url would recode all of such a path, and so take a
+// coded slash for a slash.
+func pathURL(origin, target string) *url.URL {
+	path, query, asked := strings.Cut(target, "?")
+	path = pathByte.ReplaceAllStringFunc(path, func(s string) string {
+		if s[0] == '%' && len(s) == 3 {
+			return s
+		}
+		return url.PathEscape(s)
+	})
+	plain, _ := url.PathUnescape(path) // which has valid encodings only
+	return &url.URL{Scheme: "http", Host: origin, Path: plain, RawPath: path, RawQuery: query, ForceQuery: asked}
 }

@@ -88,7 +88,11 @@ func (cl *call) stands() bool {
 func (cl *call) run(ctx context.Context) {
 	c := cl.client
 	c.requests.Add(1)
+	asked := time.Now()
 	a, f := c.fetch(ctx, cl.req)
+	if a != nil {
+		a.Asked = asked
+	}
 	if !safe(cl.req.Method) {
 		c.changes.Add(1)
 	}
