@@ -142,6 +142,11 @@ func failureResponse(f *upstream.Failure) grip.Response {
 // enter begins the hold.
 func (a *ask) enter(r upstream.Result) {
 	l, hold := a.loop, r.Answer.Hold
+	if !a.settled(hold.Channels, r.Answer.Asked) {
+		a.watch = fanout.Watch{Channels: slices.Clone(hold.Channels)}
+		a.await()
+		return
+	}
 	a.watch = fanout.Watch{
 		Channels: slices.Clone(hold.Channels),
 		Template: fanout.NewTemplate(r.Answer.Response),
@@ -162,6 +167,26 @@ func (a *ask) enter(r upstream.Result) {
 		a.until = l.now.Add(a.timeout)
 		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
 	}
+}
+
+// settled reports whether nothing that was published to the channels since the
+// origin was asked can have been missed.
+func (a *ask) settled(channels []grip.Channel, asked time.Time) bool {
+	c := a.loop.edge.cluster
+	return c == nil || c.settled(channels, asked)
+}
+
+// await asks again when the edge is subscribed to the channels of a's watch,
+// which is not registered yet.
+func (a *ask) await() {
+	put := a.put
+	a.loop.edge.cluster.await(a.watch.Channels, func() {
+		a.loop.post(func() {
+			if a.put == put && a.state == waiting {
+				a.again()
+			}
+		})
+	})
 }
 
 // newAnswer makes the bytes of an answer that the origin gave.
@@ -186,6 +211,16 @@ func (a *ask) complete(r upstream.Result) {
 	answer := a.newAnswer(r.Answer)
 	if r.Answer.Named == nil || a.req.Key == "" {
 		a.give(answer)
+		return
+	}
+	if !a.settled(r.Answer.Named, r.Answer.Asked) {
+		// Good for who asked, but not to be kept before the edge is subscribed.
+		a.loop.edge.cluster.await(r.Answer.Named, func() {})
+		if r.Kept {
+			a.send(true)
+		} else {
+			a.give(answer)
+		}
 		return
 	}
 	a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Named), Asker: a}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/peterbourgon/ff/v3"
 	"golang.org/x/sys/unix"
 
+	"marquee/bus"
 	"marquee/fanout"
 	"marquee/grip"
 )
@@ -40,6 +42,11 @@ type Config struct {
 	MaxConnections int // 0: what the limit on file descriptors leaves
 	HoldTimeout    time.Duration
 	DrainTimeout   time.Duration
+
+	// The cluster; none without Bus.URL.
+	Bus    bus.Config
+	Name   string
+	Region string
 
 	LogLevel  string
 	LogFormat string
@@ -99,6 +106,9 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
 	fs.StringVar(&c.SigKey, "sig-key", "", "`key` for that signature: text, base64:..., or file:PATH; none, no signature. Better by environment or file than on the command line")
+	c.Bus.Flags(fs, "", "`URL` of the NATS server or cluster that connects this edge with others; none, it stands alone")
+	fs.StringVar(&c.Name, "name", "", "the edge's name in the cluster; by default made of host and process")
+	fs.StringVar(&c.Region, "region", "", "where the edge is, for the dashboard")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&c.Version, "version", false, "print the version and exit")
@@ -163,6 +173,13 @@ func (c *Config) validate() error {
 	}
 	if c.SigKey != "" && c.SigIss == "" {
 		bad("-sig-iss is empty: a signature needs an issuer")
+	}
+	if err := c.Bus.Validate(); err != nil {
+		bad("%w", err)
+	}
+	if c.Name == "" {
+		host, _ := os.Hostname()
+		c.Name = fmt.Sprintf("edge-%s-%d", host, os.Getpid())
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -77,9 +77,17 @@ func (e *edge) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	deliveries := make([]*fanout.Delivery, len(items))
 	fates := make([]fanout.Fate, len(items))
+	away := "" // why the other edges of the cluster did not get the items
 	for i, item := range items {
-		deliveries[i], fates[i] = e.hub.Publish(item)
-		e.metrics.published(fates[i])
+		deliveries[i], fates[i] = e.publishItem(item)
+		if e.cluster != nil {
+			if err := e.cluster.publish(item); err != nil {
+				away = "published to the clients of this edge only: " + err.Error()
+			}
+		}
+	}
+	if away != "" {
+		e.log.Warn(away)
 	}
 	if mediaType(r) != "application/json" {
 		reply(w, r, http.StatusOK, "Published")
@@ -104,7 +112,15 @@ func (e *edge) publish(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(struct {
 		Message  string           `json:"message"`
 		Receipts []fanout.Receipt `json:"receipts"`
-	}{"Published", receipts})
+		Warning  string           `json:"warning,omitempty"`
+	}{"Published", receipts, away})
+}
+
+// publishItem gives an item to the clients of this edge.
+func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
+	d, fate := e.hub.Publish(item)
+	e.metrics.published(fate)
+	return d, fate
 }
 
 // mediaType returns which of the two media types of an answer the publisher
@@ -152,6 +168,10 @@ func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 			reply(w, r, http.StatusServiceUnavailable, "an event loop does not come round")
 			return
 		}
+	}
+	if e.cluster != nil && !e.cluster.bus.Connected() {
+		reply(w, r, http.StatusOK, "ok, but cut off from NATS: items published elsewhere do not come")
+		return
 	}
 	reply(w, r, http.StatusOK, "ok")
 }

@@ -33,6 +33,7 @@ type edge struct {
 	maxConnections int
 	full           *fanout.Answer
 	metrics        *metrics
+	cluster        *cluster // nil without -nats
 
 	leases leases
 
@@ -85,6 +86,13 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	defer e.stopLoops()
 
+	if e.cfg.Bus.URL != "" {
+		var err error
+		if e.cluster, err = e.join(ctx); err != nil {
+			return err
+		}
+	}
+
 	var listeners []net.Listener
 	var addresses []string
 	defer func() {
@@ -112,25 +120,33 @@ func (e *edge) run(ctx context.Context) error {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group.Add(func() error {
 		<-ctx.Done()
 		return nil
-	}, func(error) {})
+	}, func(error) {
+		// The listeners are closed. Publishes go on reaching those who hold
+		// until they have left.
+		e.drain()
+		stop()
+	})
+	if e.cluster != nil {
+		clusterCtx, leave := context.WithCancel(context.Background())
+		group.Add(func() error { return e.cluster.run(clusterCtx, e.node(addresses, control.Addr())) },
+			func(error) { leave() })
+	}
 	stopCh := make(chan struct{})
-	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) {})
+	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
 		}
 		return nil
 	}, func(error) {
-		// The listeners are closed; publishes still reach the holds while
-		// the clients leave.
-		e.drain()
-		close(stopCh)
-		stop, cancel := context.WithTimeout(context.Background(), time.Second)
+		patience, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = server.Shutdown(stop)
+		_ = server.Shutdown(patience)
 		server.Close()
 	})
 	e.log.Info("ready", "version", version,

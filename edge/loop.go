@@ -14,6 +14,10 @@ import (
 // turnDeadlines is how many passed deadlines one turn of a loop deals with.
 const turnDeadlines = 512
 
+// tickRechecks is how many asks one loop puts to the origin again in a tick,
+// after items may have been missed.
+const tickRechecks = 64
+
 // loop is what one event loop of the reactor owns: the connections that gnet
 // gave to it, what they have asked, and the holds among them. Nothing here is
 // locked, for nobody else may touch it; others post.
@@ -69,6 +73,7 @@ func (l *loop) tick(now time.Time) {
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
 	}
+	l.shard.Recheck(tickRechecks)
 	if l.expire() {
 		l.bell.ring()
 	}

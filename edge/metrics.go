@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -18,6 +19,7 @@ type metrics struct {
 	deliveries       *prometheus.CounterVec // by outcome
 	fanout           prometheus.Histogram
 	refusedPublishes prometheus.Counter
+	last             atomic.Pointer[fanout.Receipt] // of an item that some hold got
 }
 
 func newMetrics(e *edge) *metrics {
@@ -70,6 +72,12 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_origin_failures_total", "Requests to the origin without a good answer.", func() int64 { return e.origin.Stats().Failures })
 	gauge("marquee_origin_requests_open", "Requests open at the origin.", func() int64 { return int64(e.origin.Stats().Open) })
 	gauge("marquee_origin_requests_waiting", "Requests in line for the origin.", func() int64 { return int64(e.origin.Stats().Waiting) })
+	gauge("marquee_cluster_connected", "1 while NATS is within reach, 0 while it is not or the edge stands alone.", func() int64 {
+		if e.cluster != nil && e.cluster.bus.Connected() {
+			return 1
+		}
+		return 0
+	})
 	return m
 }
 
@@ -88,6 +96,7 @@ func (m *metrics) landed(r fanout.Receipt) {
 	m.deliveries.WithLabelValues("dropped").Add(float64(r.Dropped))
 	m.deliveries.WithLabelValues("missed").Add(float64(r.Missed))
 	if r.Matched > 0 {
+		m.last.Store(&r)
 		m.fanout.Observe(r.Elapsed / 1000)
 	}
 }

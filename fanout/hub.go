@@ -177,7 +177,7 @@ func (h *Hub) sequence(d *Delivery) (fate Fate, woken uint64) {
 	if item.NoSeq {
 		return Delivered, h.send(c, d)
 	}
-	if c.lastID != "" && c.ahead == "" && item.PrevID != "" && item.PrevID != c.lastID && h.attended(c) {
+	if c.lastID != "" && item.PrevID != "" && item.PrevID != c.lastID && item.PrevID != c.ahead && h.attended(c) {
 		switch {
 		case c.early[item.PrevID] != nil:
 			d.finish()
@@ -377,6 +377,14 @@ func (h *Hub) want(name string, coding Variant) {
 	if c := h.channels[name]; c != nil {
 		c.wanted[coding] = true
 	}
+}
+
+// Holds reports whether some loop holds for the channel.
+func (h *Hub) Holds(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.channels[name]
+	return c != nil && c.loops != 0
 }
 
 // leave notes that a shard no longer holds for a channel.

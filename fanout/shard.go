@@ -36,6 +36,7 @@ type Shard struct {
 	batches  []batch     // being written; batches[0] first
 	tally    tally       // of the delivery being written
 	passed   []*Watch    // scratch
+	doubtful []*Watch    // to be rechecked; may have left
 	turning  bool        // Turn is running
 
 	mu   sync.Mutex  // mail
@@ -132,6 +133,42 @@ func (s *Shard) Give(g *Group, a *Answer) {
 	s.batches = append(s.batches, batch{group: g, answer: a})
 	if !s.turning && s.Turn() {
 		s.wake()
+	}
+}
+
+// Doubt says that items of the channel may have passed by unseen: what waits
+// for it, or stands on it, is told so by and by (see Recheck).
+func (s *Shard) Doubt(channel string) {
+	if ws := s.channels[channel]; ws != nil {
+		s.doubtful = append(s.doubtful, ws.list...)
+	}
+}
+
+// DoubtAll is Doubt for every channel.
+func (s *Shard) DoubtAll() {
+	for _, ws := range s.channels {
+		s.doubtful = append(s.doubtful, ws.list...)
+	}
+}
+
+// Recheck tells at most n of the watches in doubt, so that the origin is not
+// asked everything at once.
+func (s *Shard) Recheck(n int) {
+	n = min(n, len(s.doubtful))
+	for i, w := range s.doubtful[:n] {
+		s.doubtful[i] = nil
+		switch {
+		case w.places == nil: // left meanwhile
+		case w.Group == nil:
+			s.Leave(w)
+			w.Asker.Superseded()
+		default:
+			s.Leave(w)
+			w.Asker.Missed()
+		}
+	}
+	if s.doubtful = s.doubtful[n:]; len(s.doubtful) == 0 {
+		s.doubtful = nil
 	}
 }
 

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"marquee/bus"
+	"marquee/fanout"
+	"marquee/grip"
+)
+
+const (
+	// subscribers is how many goroutines subscribe to channels: each waits a
+	// round trip to the NATS server for its confirmation.
+	subscribers = 8
+	// subscribeWait bounds that wait.
+	subscribeWait = 5 * time.Second
+	// lingerSeconds is how long the edge stays subscribed to a channel after
+	// its last hold: the gap between two polls of a client, and more.
+	lingerSeconds = 10
+	// doubtSpread is over how long edges spread their questions to the origin
+	// when all of them have been cut off at once.
+	doubtSpread = time.Second
+)
+
+// cluster is the edge's part in a cluster over NATS: it subscribes to the
+// channels that the edge holds for, so that an item published anywhere reaches
+// the holds here, and passes on what is published here.
+//
+// The race between the origin's answer and a publish exists here too, as long
+// as the edge is not yet subscribed: what was published before the subscription
+// is confirmed is never seen here. So a hold counts only if the origin was asked
+// after that; otherwise it is asked once more (see settled and await).
+type cluster struct {
+	edge *edge
+	bus  *bus.Bus // immutable after join
+
+	mu        sync.Mutex // all below
+	more      sync.Cond  // len(queue) > 0 or closed
+	interests map[string]*interest
+	queue     []string // channels to subscribe to; as many as are awaited
+	closed    bool
+}
+
+// interest is one channel that the edge is subscribed to, or about to be.
+type interest struct {
+	sub *bus.Subscription // nil until confirmed
+	// since is when the subscription was confirmed, last.
+	since   time.Time
+	waiting []func() // to be called then
+	unheld  int      // seconds without a hold
+}
+
+// join connects the edge to the cluster. It waits for NATS until ctx ends.
+func (e *edge) join(ctx context.Context) (*cluster, error) {
+	c := &cluster{edge: e, interests: make(map[string]*interest)}
+	c.more.L = &c.mu
+	cfg := e.cfg.Bus
+	cfg.Name, cfg.Log = e.cfg.Name, e.log
+	cfg.Up, cfg.Down = c.up, func(err error) {
+		e.log.Warn("cut off from NATS: serving and holding, but items published elsewhere do not come", "err", err)
+	}
+	var err error
+	c.bus, err = bus.Connect(ctx, cfg)
+	return c, err
+}
+
+// run announces the edge and keeps its subscriptions until ctx ends.
+func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
+	var workers sync.WaitGroup
+	for range subscribers {
+		workers.Go(func() { c.subscribeLoop(ctx) })
+	}
+	workers.Go(func() { c.lingerLoop(ctx) })
+	err := c.bus.Announce(ctx, node, nil)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.more.Broadcast()
+	workers.Wait()
+	c.bus.Close()
+	return err
+}
+
+// settled reports whether an answer that was asked for at that time can be
+// relied on for these channels: nothing published since has passed by unseen.
+// While the cluster is out of reach there is nothing better; all is asked again
+// afterwards. Safe from any goroutine, never blocks.
+func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
+	if !c.bus.Connected() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range channels {
+		in := c.interests[ch.Name]
+		if in == nil || in.sub == nil || !in.since.Before(asked) {
+			return false
+		}
+		in.unheld = 0
+	}
+	return true
+}
+
+// await subscribes to the channels and calls then when all are confirmed, or
+// cannot be. It never blocks; then may be called before it returns.
+func (c *cluster) await(channels []grip.Channel, then func()) {
+	c.mu.Lock()
+	left := 1
+	done := func() { // with mu held
+		if left--; left == 0 {
+			go then()
+		}
+	}
+	for _, ch := range channels {
+		in := c.interests[ch.Name]
+		if in == nil {
+			in = &interest{}
+			c.interests[ch.Name] = in
+			c.queue = append(c.queue, ch.Name)
+			c.more.Signal()
+		}
+		if in.sub == nil {
+			left++
+			in.waiting = append(in.waiting, done)
+		}
+	}
+	done()
+	c.mu.Unlock()
+}
+
+// subscribeLoop subscribes to what is in the queue.
+func (c *cluster) subscribeLoop(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		for len(c.queue) == 0 && !c.closed {
+			c.more.Wait()
+		}
+		if c.closed {
+			c.mu.Unlock()
+			return
+		}
+		name := c.queue[0]
+		c.queue = c.queue[1:]
+		c.mu.Unlock()
+
+		wait, cancel := context.WithTimeout(ctx, subscribeWait)
+		sub, err := c.bus.Subscribe(wait, name, c.receive, func() { c.lost(name) })
+		cancel()
+		if err != nil && !errors.Is(err, bus.ErrNotConnected) && ctx.Err() == nil {
+			c.edge.log.Warn("cannot subscribe to a channel", "channel", name, "err", err)
+		}
+		c.mu.Lock()
+		in := c.interests[name]
+		in.sub, in.since = sub, time.Now()
+		if err != nil {
+			delete(c.interests, name) // the next hold tries again
+		}
+		for _, done := range in.waiting {
+			done()
+		}
+		in.waiting = nil
+		c.mu.Unlock()
+	}
+}
+
+// receive takes an item from elsewhere.
+func (c *cluster) receive(item grip.Item) { c.edge.publishItem(item) }
+
+// publish passes an item on that was published here.
+func (c *cluster) publish(item grip.Item) error { return c.bus.PublishItem(item) }
+
+// lingerLoop leaves channels that nobody has held for in a while.
+func (c *cluster) lingerLoop(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var left []*bus.Subscription
+		c.mu.Lock()
+		for name, in := range c.interests {
+			if in.sub == nil || c.edge.hub.Holds(name) {
+				in.unheld = 0
+			} else if in.unheld++; in.unheld > lingerSeconds {
+				delete(c.interests, name)
+				left = append(left, in.sub)
+			}
+		}
+		c.mu.Unlock()
+		for _, sub := range left {
+			sub.Close()
+		}
+	}
+}
+
+// lost notes that items of a channel were dropped on their way here.
+func (c *cluster) lost(name string) {
+	c.mu.Lock()
+	if in := c.interests[name]; in != nil {
+		in.since = time.Now()
+	}
+	c.mu.Unlock()
+	c.edge.doubt(func(s *fanout.Shard) { s.Doubt(name) })
+}
+
+// up notes that the cluster is within reach again: every channel may have
+// moved on.
+func (c *cluster) up() {
+	c.edge.log.Info("back on NATS: asking the origin again for what is held")
+	c.mu.Lock()
+	for _, in := range c.interests {
+		in.since = time.Now()
+	}
+	c.mu.Unlock()
+	time.AfterFunc(rand.N(doubtSpread), func() { c.edge.doubt((*fanout.Shard).DoubtAll) })
+}
+
+// doubt makes every loop ask the origin again, little by little.
+func (e *edge) doubt(what func(*fanout.Shard)) {
+	for _, l := range e.loops {
+		l.post(func() { what(l.shard) })
+	}
+}
+
+// node returns what the edge announces of itself.
+func (e *edge) node(clients []string, control net.Addr) func() bus.Node {
+	addresses := map[string]string{
+		"clients": e.cluster.reachable(clients[0]),
+		"control": e.cluster.reachable(control.String()),
+	}
+	return func() bus.Node {
+		n := bus.Node{
+			Kind: bus.KindEdge, Name: e.cfg.Name, Region: e.cfg.Region,
+			Capacity: e.maxConnections, Addresses: addresses, Version: version,
+			Load: bus.Load{Connections: e.connections.Load()},
+		}
+		for _, l := range e.loops {
+			n.Load.Held += l.holds.Load()
+			n.Load.Received += l.requests.Load()
+		}
+		if r := e.metrics.last.Load(); r != nil {
+			n.Receipt = &bus.Receipt{
+				ID: r.ID, Matched: r.Matched, Written: r.Written,
+				Queued: r.Queued, Dropped: r.Dropped, Elapsed: r.Elapsed,
+			}
+		}
+		return n
+	}
+}
+
+// reachable returns the address under which others in the cluster reach what
+// listens on address: for all addresses of this machine, the one that the NATS
+// server knows it by.
+func (c *cluster) reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort(c.bus.Host(), port)
+	}
+	return address
+}
