@@ -103,6 +103,9 @@ func TestLineFull(t *testing.T) {
 	if f := r.Failure; f == nil || f.Code != 503 || f.RetryAfter != "1" {
 		t.Errorf("got %+v, want a 503 with Retry-After", f)
 	}
+	if n := c.Stats().Failures; n != 1 {
+		t.Errorf("%d failures are counted, want 1", n)
+	}
 	close(g.passCh)
 	first.want("answer body")
 	second.want("answer body")

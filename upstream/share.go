@@ -68,8 +68,11 @@ func (c *Client) Ask(req *Request, fresh bool, done func(Result)) *Ticket {
 	cl := &call{client: c, req: req, cancel: cancel, tickets: []*Ticket{t}, changes: c.changes.Load()}
 	t.call = cl
 	cl.job = job{
-		run:     func() { cl.run(ctx) },
-		refused: func() { cl.settle(nil, busy) },
+		run: func() { cl.run(ctx) },
+		refused: func() {
+			c.failed(ctx, busy)
+			cl.settle(nil, busy)
+		},
 	}
 	if req.Key != "" {
 		c.calls[req.Key] = cl
