@@ -35,8 +35,9 @@ type Config struct {
 	Origin string
 	// MaxOpen is how many requests may be open at the origin at a time.
 	MaxOpen int
-	// AnswerTimeout bounds the wait for the head of an answer, and for the
-	// end of one that is kept together.
+	// AnswerTimeout bounds the wait for the head of an answer, for the end of
+	// one that is kept together, and for the origin to take the next bytes of
+	// a request.
 	AnswerTimeout time.Duration
 	// HoldTimeout is the timeout of a hold that gives none.
 	HoldTimeout time.Duration
@@ -70,12 +71,19 @@ type Stats struct {
 
 // NewClient makes a client. Close it.
 func NewClient(cfg Config) *Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &Client{
 		cfg:   cfg,
 		limit: newLimiter(cfg.MaxOpen, maxLine, linePatience),
 		calls: make(map[string]*call),
 		transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := dialer.DialContext(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return &originConn{nc, cfg.AnswerTimeout}, nil
+			},
 			DisableCompression:     true, // the body passes as it is
 			MaxIdleConnsPerHost:    min(cfg.MaxOpen, 256),
 			IdleConnTimeout:        90 * time.Second,
@@ -130,4 +138,17 @@ func (c *Client) failed(ctx context.Context, f *Failure) {
 	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
 		c.cfg.Log.Warn("origin gives no good answer", "origin", c.cfg.Origin, "code", f.Code, "err", f.Err)
 	}
+}
+
+// originConn is a connection to the origin, which has to take what is written
+// within the timeout: net/http would wait for ever.
+type originConn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+// Write implements net.Conn.
+func (oc *originConn) Write(p []byte) (int, error) {
+	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
+	return oc.Conn.Write(p)
 }

@@ -307,3 +307,24 @@ func TestOutgoingStreamAnsweredEarly(t *testing.T) {
 	}
 	ask(t, c, get(""), false).want("answer no")
 }
+
+// TestOutgoingStreamStalled: an origin that stops reading does not keep the
+// request open for ever.
+func TestOutgoingStreamStalled(t *testing.T) {
+	stopCh := make(chan struct{})
+	c := newClient(t, serveRaw(t, func(nc net.Conn) {
+		_, _ = nc.Read(make([]byte, 100))
+		<-stopCh
+	}), func(cfg *Config) { cfg.AnswerTimeout = 50 * time.Millisecond })
+	t.Cleanup(func() { close(stopCh) })
+	r := &Request{Method: "POST", Host: "h", Target: "/", Stream: zeros{}, StreamLength: -1}
+	ask(t, c, r, false).want("failure 504")
+}
+
+// zeros is content without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
