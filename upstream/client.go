@@ -131,8 +131,8 @@ func (c *Client) HoldTimeout(h *grip.Hold) time.Duration {
 
 // failed counts a failure, and logs it if it is news.
 func (c *Client) failed(ctx context.Context, f *Failure) {
-	if ctx.Err() != nil {
-		return // given up: nobody wanted it any more
+	if ctx.Err() != nil || errors.Is(f, errContent) {
+		return // given up: nobody wanted it any more, or the client broke off
 	}
 	c.failures.Add(1)
 	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {

@@ -24,6 +24,7 @@ const shareWait = 100 * time.Millisecond
 var (
 	errTooSlow   = errors.New("the answer did not come to its end in time")
 	errUnwritten = errors.New("the answer cannot be passed on")
+	errContent   = errors.New("read the client's content")
 )
 
 // features is what the origin may count on (Grip-Feature).
@@ -49,6 +50,9 @@ func (c *Client) fetch(ctx context.Context, r *Request) (*Answer, *Failure) {
 }
 
 func failure(err error) *Failure {
+	if errors.Is(err, errContent) {
+		return &Failure{Code: http.StatusBadRequest, Reason: "The request's content did not come to its end.", Err: err}
+	}
 	var timeout net.Error
 	if errors.Is(err, errTooSlow) || errors.As(err, &timeout) && timeout.Timeout() {
 		return &Failure{Code: http.StatusGatewayTimeout, Reason: "The origin did not answer in time.", Err: err}

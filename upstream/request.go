@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -24,7 +25,8 @@ type Request struct {
 	// Body is the complete content; nil for none.
 	Body []byte
 	// Stream is content that is still arriving: it is read once, while the
-	// request is open. Such a request is never shared and never repeated.
+	// request is open. Such a request is never shared and never repeated. Its
+	// error is wrapped in the Failure.
 	Stream io.Reader
 	// StreamLength is the length of Stream in bytes, -1 when unknown.
 	StreamLength int64
@@ -59,7 +61,7 @@ func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 	}
 	switch {
 	case r.Stream != nil:
-		req.Body, req.ContentLength = io.NopCloser(r.Stream), r.StreamLength
+		req.Body, req.ContentLength = io.NopCloser(content{r.Stream}), r.StreamLength
 	case len(r.Body) > 0:
 		req.ContentLength = int64(len(r.Body))
 		req.GetBody = func() (io.ReadCloser, error) {
@@ -68,6 +70,18 @@ func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 		req.Body, _ = req.GetBody()
 	}
 	return req
+}
+
+// content is a request's Stream, whose errors are not the origin's.
+type content struct{ io.Reader }
+
+// Read implements io.Reader.
+func (c content) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errContent, err)
+	}
+	return n, err
 }
 
 // pathByte matches a percent-encoded byte of a path, or what cannot stand in one

@@ -2,10 +2,10 @@ package upstream
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -250,18 +250,24 @@ func TestOutgoingSignature(t *testing.T) {
 	}
 }
 
-// TestOutgoingStreamLength: content that is not as long as was said can neither
-// be taken for the next request nor for complete content.
+// TestOutgoingStreamLength: content that does not come to its end, or has
+// another one than was said, can be taken neither for complete content nor for
+// the next request. If it is the content that fails, it is not the origin that
+// failed.
 func TestOutgoingStreamLength(t *testing.T) {
+	torn := func(err error) io.Reader { return io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(err)) }
 	for _, tt := range []struct {
-		name    string
-		content io.Reader
-		length  int64
+		name     string
+		content  io.Reader
+		length   int64
+		want     string
+		failures int64
 	}{
-		{"longer", strings.NewReader("abcdeGET /smuggled HTTP/1.1\r\n\r\n"), 5},
-		{"shorter", strings.NewReader("abc"), 5},
-		{"torn", io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(errTorn)), 5},
-		{"torn, length unknown", io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(errTorn)), -1},
+		{"longer", strings.NewReader("abcdeGET /smuggled HTTP/1.1\r\n\r\n"), 5, "failure 502", 1},
+		{"shorter", strings.NewReader("abc"), 5, "failure 502", 1},
+		{"torn", torn(errTorn), 5, "failure 400", 0},
+		{"torn, length unknown", torn(errTorn), -1, "failure 400", 0},
+		{"too slow", torn(os.ErrDeadlineExceeded), -1, "failure 400", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sentCh := make(chan string, 10)
@@ -270,16 +276,13 @@ func TestOutgoingStreamLength(t *testing.T) {
 				sentCh <- string(sent)
 			}))
 			r := &Request{Method: "POST", Host: "h", Target: "/", Stream: tt.content, StreamLength: tt.length}
-			res := ask(t, c, r, false).result()
-			if res.Failure == nil {
-				t.Fatalf("got %s, want a failure", describe(res))
-			}
+			ask(t, c, r, false).want(tt.want)
 			sent := receive(t, sentCh, "end of the connection")
 			if strings.Contains(sent, "smuggled") || strings.HasSuffix(sent, "0\r\n\r\n") {
 				t.Errorf("the origin got %q", sent)
 			}
-			if tt.length < 0 && !errors.Is(res.Failure, errTorn) {
-				t.Errorf("the failure is %v, want it to say %v", res.Failure, errTorn)
+			if n := c.Stats().Failures; n != tt.failures {
+				t.Errorf("%d failures of the origin are counted, want %d", n, tt.failures)
 			}
 		})
 	}
