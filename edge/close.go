@@ -32,6 +32,9 @@ const (
 // being answered; who sends more is cut off.
 const maxPipelined = 64 << 10
 
+// lateRequest is what a client is told that is too slow with its request.
+const lateRequest = "The request did not come to its end in time."
+
 // expired acts on a deadline that has passed, and sets the next.
 func (c *conn) expired() {
 	wheel := &c.loop.wheel
@@ -41,12 +44,12 @@ func (c *conn) expired() {
 		case c.slow:
 			c.checkBacklog()
 		case c.available() > 0:
-			c.refuse(http.StatusRequestTimeout, "The request did not come to its end in time.")
+			c.refuse(http.StatusRequestTimeout, lateRequest)
 		default:
 			c.close()
 		}
 	case body:
-		c.refuse(http.StatusRequestTimeout, "The request did not come to its end in time.")
+		c.refuse(http.StatusRequestTimeout, lateRequest)
 	case asking:
 		wheel.set(c, askingCheck)
 	case held:

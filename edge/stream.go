@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -71,7 +72,7 @@ func (c *conn) download(answer *upstream.Answer) {
 		c.close()
 		return
 	}
-	go s.end(func() bool { return s.relay(answer) })
+	go s.end(func() bool { return s.relay(answer, true) })
 }
 
 // upload streams the content of the pending request to the origin.
@@ -97,8 +98,9 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	}
 	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {
 		_ = tc.CloseWrite()
-		_ = s.nc.SetReadDeadline(time.Now().Add(lingerTimeout))
+		timer := time.AfterFunc(lingerTimeout, func() { s.nc.Close() })
 		_, _ = io.Copy(io.Discard, s.nc)
+		timer.Stop()
 	}
 	s.nc.Close()
 	s.edge.departed()
@@ -106,42 +108,71 @@ func (s *lease) end(exchange func() (reusable bool)) {
 
 // exchange puts a request whose content is still arriving.
 func (s *lease) exchange(p *pending) (reusable bool) {
-	content := &content{lease: s, body: p.body, ready: p.content, doneCh: make(chan struct{})}
-	p.req.Stream = content
+	in := &content{lease: s, body: p.body, ready: p.content, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
+	p.req.Stream = in
 	resultCh := make(chan upstream.Result, 1)
 	ticket := s.edge.origin.Ask(p.req, false, func(r upstream.Result) { resultCh <- r })
-	var r upstream.Result
-	select {
-	case r = <-resultCh:
-	case <-content.doneCh:
-		goneCh := make(chan struct{})
-		stop := s.watch(func() { close(goneCh) })
-		select {
-		case r = <-resultCh:
-			stop()
-		case <-goneCh:
-			stop()
-			if !ticket.Leave() {
-				if r = <-resultCh; r.Answer != nil && r.Answer.Body != nil {
-					r.Answer.Body.Close()
-				}
+	giveUp := func() {
+		if !ticket.Leave() {
+			if r := <-resultCh; r.Answer != nil && r.Answer.Body != nil {
+				r.Answer.Body.Close()
 			}
-			return false
 		}
+		close(in.releaseCh)
 	}
 	select {
-	case <-content.doneCh:
-	default:
-		// Answered before the content's end: nobody reads the rest of it.
+	case r := <-resultCh:
+		close(in.releaseCh)
+		return s.settle(r, in)
+	case <-in.endCh:
+	}
+	if in.err != io.EOF {
+		giveUp()
+		return s.blame(in.err)
+	}
+	goneCh := make(chan struct{})
+	stop := s.watch(func() { close(goneCh) })
+	select {
+	case r := <-resultCh:
+		stop()
+		close(in.releaseCh)
+		return s.settle(r, in)
+	case <-goneCh:
+		stop()
+		giveUp()
+		return false
+	}
+}
+
+// blame answers a client whose content cannot be read to its end, if it is
+// still there.
+func (s *lease) blame(err error) bool {
+	s.variant |= fanout.Close
+	var malformed *httpparse.Error
+	switch {
+	case errors.As(err, &malformed):
+		s.edge.malformed.Add(1)
+		return s.write(plain(malformed.Status, malformed.Reason), -1)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return s.write(plain(http.StatusRequestTimeout, lateRequest), -1)
+	}
+	return false
+}
+
+// settle gives the client what came of its request. Where the content has not
+// come to its end nobody reads the rest of it, so the connection ends.
+func (s *lease) settle(r upstream.Result, in *content) bool {
+	ended := in.ended()
+	if !ended {
 		s.variant |= fanout.Close
 	}
 	switch {
 	case r.Failure != nil:
 		return s.write(failureResponse(r.Failure), -1)
 	case r.Answer.Hold != nil:
-		return s.write(plain(400, "Request too large to accept GRIP instruct."), -1)
+		return s.write(plain(http.StatusBadRequest, "Request too large to accept GRIP instruct."), -1)
 	case r.Answer.Body != nil:
-		return s.relay(r.Answer)
+		return s.relay(r.Answer, ended)
 	default:
 		return s.write(r.Answer.Response, r.Answer.Length)
 	}
@@ -160,16 +191,19 @@ func (s *lease) write(r grip.Response, length int64) bool {
 }
 
 // relay writes an answer whose body follows, as it comes. It reports whether
-// the answer has come to its proper end.
-func (s *lease) relay(a *upstream.Answer) bool {
+// the answer has come to its proper end. quiet says that the client has nothing
+// more to send, and is watched: one whose content is still being read is missed
+// by who reads it.
+func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 	defer a.Body.Close()
 	chunked := a.Length < 0 && s.minor > 0
 	if a.Length < 0 && !chunked {
 		s.variant |= fanout.Close // its end is the connection's
 	}
-	stop := s.watch(func() { a.Body.Close() })
-	defer stop()
-
+	if quiet {
+		stop := s.watch(func() { a.Body.Close() })
+		defer stop()
+	}
 	head := fanout.Head{Response: a.Response, Length: a.Length, Chunked: chunked, Variant: s.variant}
 	out := net.Buffers{head.Append(nil)}
 	if s.piece(out, a.Response.Body, chunked) != nil {
@@ -187,8 +221,7 @@ func (s *lease) relay(a *upstream.Answer) bool {
 		}
 		switch {
 		case err == io.EOF && chunked:
-			_, err := s.nc.Write([]byte("0\r\n\r\n"))
-			return err == nil
+			return s.piece(net.Buffers{[]byte("0\r\n\r\n")}, nil, chunked) == nil
 		case err == io.EOF:
 			return a.Length < 0 || sent == a.Length
 		case err != nil:
@@ -243,41 +276,66 @@ func (s *lease) watch(gone func()) (stop func()) {
 	}
 }
 
-// content reads a request's content from the client, as it arrives.
+// content reads a request's content from the client, as it arrives, for the
+// goroutine that writes to the origin.
 type content struct {
-	lease  *lease
-	body   httpparse.Body
-	ready  []byte        // decoded, not read
-	doneCh chan struct{} // closed when all has been read
-	done   bool
+	lease *lease
+	body  httpparse.Body
+	ready []byte // decoded, not read
+	// endCh is closed when the content has come to its end, or has broken off:
+	// err is io.EOF or says why. From then on the lease is not touched here.
+	endCh chan struct{}
+	err   error // set before endCh is closed
+	// releaseCh is closed by the exchange when it knows what becomes of the
+	// request: until then it does not break off, so that the origin is not
+	// held to have failed.
+	releaseCh chan struct{}
 }
 
-// Read implements io.Reader, for the goroutine that writes to the origin.
+// ended reports whether the content has come to its end.
+func (r *content) ended() bool {
+	select {
+	case <-r.endCh:
+		return r.err == io.EOF
+	default:
+		return false
+	}
+}
+
+// Read implements io.Reader.
 func (r *content) Read(p []byte) (int, error) {
-	s := r.lease
-	for len(r.ready) == 0 {
-		if r.body.Done() {
-			if !r.done {
-				r.done = true
-				close(r.doneCh)
-			}
-			return 0, io.EOF
+	for len(r.ready) == 0 && r.err == nil {
+		r.next()
+	}
+	if len(r.ready) == 0 {
+		if r.err != io.EOF {
+			<-r.releaseCh
 		}
-		data, n, err := r.body.Next(s.unread)
-		if err != nil {
-			return 0, err
-		}
-		r.ready = data
-		s.unread = s.unread[n:]
-		if len(data) == 0 && n == 0 && !r.body.Done() {
-			if err := s.fill(); err != nil {
-				return 0, err
-			}
-		}
+		return 0, r.err
 	}
 	n := copy(p, r.ready)
 	r.ready = r.ready[n:]
 	return n, nil
+}
+
+// next decodes a run of the content. It ends with the run that is the last one
+// of a sized content, for the origin may answer as soon as it has that.
+func (r *content) next() {
+	s := r.lease
+	data, n, err := r.body.Next(s.unread)
+	r.ready, s.unread = data, s.unread[n:]
+	if err == nil && n == 0 && !r.body.Done() {
+		if err = s.fill(); err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	if err == nil && r.body.Done() {
+		err = io.EOF
+	}
+	if err != nil {
+		r.err = err
+		close(r.endCh)
+	}
 }
 
 // fill reads more from the client, behind what is unread.
