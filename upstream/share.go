@@ -27,8 +27,9 @@ type Result struct {
 
 // Ticket is one asker's interest in a request.
 type Ticket struct {
-	call *call
-	done func(Result)
+	call   *call
+	done   func(Result)
+	inTime bool // left before there was a result; Client.mu
 }
 
 // call is one request to the origin, on behalf of one ticket or more.
@@ -156,19 +157,18 @@ func (t *Ticket) Leave() (inTime bool) {
 	c := cl.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := slices.Index(cl.tickets, t)
-	if i < 0 {
-		return !cl.settled
-	}
-	cl.tickets = slices.Delete(cl.tickets, i, i+1)
-	if len(cl.tickets) == 0 {
-		c.forget(cl)
-		if !cl.settled {
-			c.limit.cancel(&cl.job)
-			cl.cancel()
+	if i := slices.Index(cl.tickets, t); i >= 0 {
+		t.inTime = !cl.settled
+		cl.tickets = slices.Delete(cl.tickets, i, i+1)
+		if len(cl.tickets) == 0 {
+			c.forget(cl)
+			if !cl.settled {
+				c.limit.cancel(&cl.job)
+				cl.cancel()
+			}
 		}
 	}
-	return !cl.settled
+	return t.inTime
 }
 
 // forget takes the call out of the reach of those who ask later. Client.mu.

@@ -190,6 +190,9 @@ func TestLeaveWhileOthersWait(t *testing.T) {
 	first.wantNone()
 	second.wantNone()
 	g.wantQuiet(t)
+	if !first.ticket.Leave() {
+		t.Error("Leave() was in time, and is late when it is called again")
+	}
 }
 
 // TestLeaveFirstOfPersonal: who has joined gets a personal answer if he who
