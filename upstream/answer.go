@@ -21,8 +21,8 @@ type Answer struct {
 	Length int64
 	// Hold is the origin's instruct to hold; nil for none.
 	Hold *grip.Hold
-	// Named are the channels, with ids, that an answer without a hold was made
-	// from: it is the newest until one of them moves on.
+	// Named are the channels, each with an id, that an answer without a hold was
+	// made from: it is the newest until one of them moves on.
 	Named []grip.Channel
 	// Asked is when the request was put to the origin.
 	Asked time.Time

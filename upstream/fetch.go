@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,6 +136,9 @@ func (c *Client) instruct(a *Answer, body io.Reader) (*Answer, error) {
 	in, err := grip.ParseInstruct(a.Response)
 	if err != nil {
 		return nil, fmt.Errorf("failed to parse accept instructions: %w", err)
+	}
+	if slices.ContainsFunc(in.Named, func(ch grip.Channel) bool { return ch.PrevID == "" }) {
+		in.Named = nil // nobody could tell when it is outdated
 	}
 	held := in.Hold != nil
 	return &Answer{

@@ -41,6 +41,8 @@ func TestShare(t *testing.T) {
 		{"hold without channels", answer(holding, "body"), kept},
 		{"hold by JSON", instruct(hold), kept},
 		{"named channel", answer(channel, "body"), kept},
+		{"named channel without an id", answer("Grip-Channel: c", "body"), shared},
+		{"named channels, one without an id", answer("Grip-Channel: c; prev-id=1, d", "body"), shared},
 		{"instruct without hold and channel", answer("Grip-Status: 201", "body"), shared},
 
 		{"cookie", answer("Set-Cookie: a=b", "body"), personal},
