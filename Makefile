@@ -48,7 +48,7 @@ profile: ## Where the time of a delivery goes: on real sockets, by function.
 	go tool pprof -top -nodecount 25 marquee.test cpu.prof
 
 tune: ## Kernel settings for many connections (needs root).
-	sysctl -p tuning/sysctl.conf
+	sysctl -e -p tuning/sysctl.conf
 
 clean: ## Remove what the above leaves behind.
 	rm -rf bin out *.prof *.test

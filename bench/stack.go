@@ -113,7 +113,7 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	s.control = "http://" + at.Control
 
 	s.origin, at, err = startServer(ctx, log, originPath,
-		"-listen", originAddr, "-data", s.dataDir, "-edge", s.control, "-log-format", "json")
+		"-listen", originAddr, "-nats-listen", "127.0.0.1:0", "-data", s.dataDir, "-edge", s.control, "-log-format", "json")
 	if err != nil {
 		return err
 	}

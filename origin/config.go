@@ -22,8 +22,9 @@ const envPrefix = "MARQUEE_ORIGIN"
 
 // A config is what the flags say, validated.
 type config struct {
-	listen  string // host:port; port 0 means any free one
-	dataDir string
+	listen string // host:port; port 0 means any free one
+	store  storeConfig
+	region string // for the dashboard
 	// edges are the control endpoints to publish to, each once: those of -edge,
 	// and that of GRIP_URL. None means that nothing is published.
 	edges []*endpoint
@@ -55,7 +56,11 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 	fs := flag.NewFlagSet("origin", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // an error is for the caller to print
 	fs.StringVar(&cfg.listen, "listen", ":8080", "`address` to serve the headline API on; port 0 takes a free one")
-	fs.StringVar(&cfg.dataDir, "data", "headline-data", "`directory` that keeps the headline; created when missing")
+	fs.StringVar(&cfg.store.dir, "data", "headline-data", "`directory` that keeps the headline; created when missing; not used with -nats")
+	fs.StringVar(&cfg.store.listen, "nats-listen", "127.0.0.1:4222", "`address` where the embedded NATS server listens, which keeps the headline and\nconnects a cluster; it asks nobody for a password, so keep it private; port 0 takes a free one")
+	cfg.store.bus.Flags(fs, "", "`URL` of a NATS server or cluster with JetStream to use in place of the embedded one")
+	fs.StringVar(&cfg.store.bus.Name, "name", "origin", "the origin's `name` in the cluster")
+	fs.StringVar(&cfg.region, "region", "", "where the origin is, for the dashboard")
 	fs.Var(&edges, "edge", "control `URL` of an edge to publish to, such as http://127.0.0.1:5561; repeatable\n(the environment's GRIP_URL counts as one more)")
 	sigKey := fs.String("sig-key", "", "`key` to check Grip-Sig with: plain text, base64:... or file:path\n(default: the key of the control URLs; without any, every GRIP proxy is believed)")
 	fs.DurationVar(&cfg.holdTimeout, "hold-timeout", 0, "how long edges shall hold a poll, in whole seconds up to 1h; 0 lets the edge decide")
@@ -98,8 +103,17 @@ func (c *config) validate(logLevel string) error {
 	} else if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("-listen %q: port must be 0 to 65535", c.listen)
 	}
-	if c.dataDir == "" {
+	if c.store.dir == "" {
 		return fmt.Errorf("-data must name a directory")
+	}
+	if _, err := net.ResolveTCPAddr("tcp", c.store.listen); err != nil || c.store.listen == "" {
+		return fmt.Errorf("-nats-listen %q: want host:port or :port", c.store.listen)
+	}
+	if c.store.bus.Name == "" {
+		return fmt.Errorf("-name must not be empty")
+	}
+	if err := c.store.bus.Validate(); err != nil {
+		return err
 	}
 	if c.holdTimeout < 0 || c.holdTimeout > maxHoldTimeout || c.holdTimeout%time.Second != 0 {
 		return fmt.Errorf("-hold-timeout %s: must be whole seconds from 0s to %s", c.holdTimeout, maxHoldTimeout)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"marquee/bus"
 )
 
 // clearEnv hides the environment's own settings from the test.
@@ -39,7 +41,11 @@ func TestConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &config{listen: ":8080", dataDir: "headline-data", logLevel: slog.LevelInfo, logFormat: "text"}
+	want := &config{
+		listen:   ":8080",
+		store:    storeConfig{bus: bus.Config{Name: "origin"}, dir: "headline-data", listen: "127.0.0.1:4222"},
+		logLevel: slog.LevelInfo, logFormat: "text",
+	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("defaults are %+v, want %+v", cfg, want)
 	}

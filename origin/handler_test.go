@@ -330,7 +330,7 @@ func TestChangeFails(t *testing.T) {
 	mustChange(t, svc, "a")
 	server := httptest.NewServer(newHandler(svc, nil, 0, log))
 	defer server.Close()
-	svc.store.conn.Close()
+	svc.store.own.close()
 	asForm := http.Header{"Content-Type": {formType}}
 	resp, body := exchange(t, "POST", server.URL+"/headline/value/", asForm, "body=b")
 	if want := "the headline could not be stored and has not changed\n"; resp.StatusCode != 500 || body != want {

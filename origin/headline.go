@@ -68,21 +68,26 @@ type service struct {
 // errClosed is what a change gets that comes after close.
 var errClosed = errors.New("the service is closed")
 
-// openService opens the store in dir, as openStore does, and publishes the
-// headline that is in it: whoever stopped before may have stored it and not come
+// openService opens the store as openStore does, and publishes the headline that
+// is in it: whoever stopped before may have stored it and not come
 // to publish it, and edges that have it know by its id. The caller closes the
 // service.
-func openService(ctx context.Context, dir string, endpoints []*endpoint, log *slog.Logger) (*service, error) {
-	st, err := openStore(ctx, dir, log)
+func openService(ctx context.Context, cfg storeConfig, endpoints []*endpoint, log *slog.Logger) (*service, error) {
+	p := newPublisher(endpoints, log)
+	cfg.bus.Up = p.republish
+	st, err := openStore(ctx, cfg, log)
 	if err != nil {
+		p.close()
 		return nil, err
 	}
 	h, err := st.load(ctx)
 	if err != nil {
+		p.close()
 		st.close()
 		return nil, err
 	}
-	s := &service{store: st, publisher: newPublisher(endpoints, log)}
+	p.bus.Store(st.bus)
+	s := &service{store: st, publisher: p}
 	s.current.Store(h)
 	if h != nil {
 		s.publisher.publish(h, before(h))

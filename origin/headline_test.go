@@ -19,7 +19,7 @@ func newTestService(t testing.TB, log *slog.Logger, edges ...*testEdge) *service
 	for _, e := range edges {
 		urls = append(urls, e.url)
 	}
-	svc, err := openService(t.Context(), t.TempDir(), testEndpoints(t, urls...), log)
+	svc, err := openService(t.Context(), testStore(t.TempDir()), testEndpoints(t, urls...), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestConcurrentChanges(t *testing.T) {
 }
 
 func TestChangeAfterClose(t *testing.T) {
-	svc, err := openService(t.Context(), t.TempDir(), nil, slog.New(slog.DiscardHandler))
+	svc, err := openService(t.Context(), testStore(t.TempDir()), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

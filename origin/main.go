@@ -20,8 +20,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
+
+	"marquee/bus"
 )
 
 // version is set by the build: -ldflags "-X main.version=...".
@@ -58,16 +61,42 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer listener.Close()
-	svc, err := openService(ctx, cfg.dataDir, cfg.edges, log)
+	svc, err := openService(ctx, cfg.store, cfg.edges, log)
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var announcer sync.WaitGroup
+	announcer.Go(func() { stop(svc.store.bus.Announce(ctx, cfg.node(svc.store.bus, listener.Addr()), nil)) })
+	if svc.store.own != nil {
+		log = log.With("nats", svc.store.own.url())
+	}
 	err = serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, log), log)
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause // of the announcement's end
+	}
+	stop(nil)
+	announcer.Wait()
 	svc.close()
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// node returns what the origin announces of itself in the cluster.
+func (c *config) node(b *bus.Bus, listening net.Addr) func() bus.Node {
+	host, port, _ := net.SplitHostPort(listening.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = b.Host()
+	}
+	api := "http://" + net.JoinHostPort(host, port) + "/headline/value/"
+	return func() bus.Node {
+		return bus.Node{
+			Kind: bus.KindOrigin, Name: c.store.bus.Name, Region: c.region,
+			Addresses: map[string]string{"api": api}, Version: version,
+		}
+	}
 }
 
 // stopTimeout bounds the wait for requests under way at the end. A change

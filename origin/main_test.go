@@ -58,7 +58,7 @@ type process struct {
 func startOrigin(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, lineCh: make(chan string, 1000)}
-	p.cmd = exec.Command(binary, append([]string{"-listen", "127.0.0.1:0", "-log-format", "json"}, args...)...)
+	p.cmd = exec.Command(binary, append([]string{"-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-log-format", "json"}, args...)...)
 	p.cmd.Env = append(os.Environ(), "GRIP_URL=")
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -204,7 +204,7 @@ func TestSignalsStopInOrder(t *testing.T) {
 func TestSecondOriginOnSameData(t *testing.T) {
 	dir := t.TempDir()
 	first := startOrigin(t, "-data", dir)
-	out, err := exec.Command(binary, "-listen", "127.0.0.1:0", "-data", dir).CombinedOutput()
+	out, err := exec.Command(binary, "-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-data", dir).CombinedOutput()
 	if want := "origin: data directory " + dir + " is in use by another origin\n"; err == nil || string(out) != want {
 		t.Errorf("the second origin ended with %v, %q, want an error and %q", err, out, want)
 	}
@@ -226,7 +226,7 @@ func TestRun(t *testing.T) {
 	defer cancel()
 	logReader, logWriter := io.Pipe()
 	endedCh := make(chan error, 1)
-	args := []string{"-listen", "127.0.0.1:0", "-data", t.TempDir(), "-edge", edge.url, "-log-format", "json", "-hold-timeout", "30s"}
+	args := []string{"-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-data", t.TempDir(), "-edge", edge.url, "-log-format", "json", "-hold-timeout", "30s"}
 	go func() {
 		err := run(ctx, args, io.Discard, logWriter)
 		logWriter.CloseWithError(io.EOF)
@@ -234,12 +234,17 @@ func TestRun(t *testing.T) {
 	}()
 	log := bufio.NewReader(logReader)
 	var ready struct{ Msg, Listen, Version string }
-	line, err := log.ReadBytes('\n')
-	if err := json.Unmarshal(line, &ready); err != nil || ready.Msg != "ready" || ready.Version != version {
-		t.Fatalf("first log line %q, %v, want ready", line, err)
+	for ready.Msg != "ready" {
+		line, err := log.ReadBytes('\n')
+		if err != nil {
+			t.Fatalf("log ends with %q, %v, want ready", line, err)
+		}
+		if err := json.Unmarshal(line, &ready); err != nil {
+			t.Fatalf("log line %q: %v", line, err)
+		}
 	}
-	if err != nil {
-		t.Fatal(err)
+	if ready.Version != version {
+		t.Errorf("version is %q, want %q", ready.Version, version)
 	}
 	go io.Copy(io.Discard, log)
 
@@ -276,7 +281,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{"a flag", []string{"-log-level", "loud"}, "-log-level"},
 		{"address in use", []string{"-listen", listener.Addr().String(), "-data", data}, "listen: "},
-		{"data is a file", []string{"-listen", "127.0.0.1:0", "-data", binary}, "create data directory"},
+		{"data is a file", []string{"-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-data", binary}, "create data directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

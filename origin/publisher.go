@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"marquee/bus"
 	"marquee/grip"
 )
 
@@ -41,10 +43,14 @@ const (
 	flushTimeout = 2 * time.Second
 )
 
-// A publisher sends items to every edge: one goroutine and one queue an edge,
-// so that no edge waits for another.
+// A publisher sends items to the cluster's bus, once for all edges on it, and to
+// every edge whose control endpoint it was given: one goroutine and one queue an
+// edge, so that no edge waits for another.
 type publisher struct {
+	log   *slog.Logger
 	edges []*edge
+	bus   atomic.Pointer[bus.Bus]   // nil until the store is open
+	last  atomic.Pointer[grip.Item] // published last; nil for none
 	// cancel ends the attempts that are under way.
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the edges' deliverLoops
@@ -54,7 +60,7 @@ type publisher struct {
 // with close.
 func newPublisher(endpoints []*endpoint, log *slog.Logger) *publisher {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &publisher{cancel: cancel}
+	p := &publisher{log: log, cancel: cancel}
 	for _, ep := range endpoints {
 		e := &edge{
 			endpoint: ep,
@@ -80,10 +86,7 @@ func newPublisher(endpoints []*endpoint, log *slog.Logger) *publisher {
 //
 // Calls must not overlap: their order is the order in which edges get the items.
 func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
-	if len(p.edges) == 0 {
-		return nil
-	}
-	body := grip.AppendItems(nil, []grip.Item{{
+	item := grip.Item{
 		Channel: channelName,
 		ID:      h.idString(),
 		PrevID:  prev.idString(),
@@ -91,7 +94,16 @@ func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
 			Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 			Body:   h.json,
 		},
-	}})
+	}
+	p.last.Store(&item)
+	if err := p.bus.Load().PublishItem(item); err != nil {
+		// Told again by republish when the bus is back.
+		p.log.Warn("headline is not on the bus yet", "id", h.id, "err", err)
+	}
+	if len(p.edges) == 0 {
+		return nil
+	}
+	body := grip.AppendItems(nil, []grip.Item{item})
 	var acks []<-chan struct{}
 	now := time.Now()
 	for _, e := range p.edges {
@@ -102,6 +114,19 @@ func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
 		e.enqueue(&delivery{id: h.id, body: body, queued: now, triedCh: triedCh})
 	}
 	return acks
+}
+
+// republish sends the last item to the bus once more: edges that missed it,
+// or any before it, see that it does not follow what they have. Safe from any
+// goroutine, never blocks for long.
+func (p *publisher) republish() {
+	item, b := p.last.Load(), p.bus.Load()
+	if item == nil || b == nil {
+		return
+	}
+	if err := b.PublishItem(*item); err != nil {
+		p.log.Warn("headline is not on the bus yet", "id", item.ID, "err", err)
+	}
 }
 
 // close sends what is still queued, without retries and for at most

@@ -359,7 +359,7 @@ func TestQueueOverflow(t *testing.T) {
 // Closing sends what is queued.
 func TestCloseFlushes(t *testing.T) {
 	edge, arrivedCh, open := newHangingEdge(t)
-	svc, err := openService(t.Context(), t.TempDir(), testEndpoints(t, edge.url), slog.New(slog.DiscardHandler))
+	svc, err := openService(t.Context(), testStore(t.TempDir()), testEndpoints(t, edge.url), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestCloseFlushes(t *testing.T) {
 func TestCloseGivesUp(t *testing.T) {
 	t.Run("edge down", func(t *testing.T) {
 		lines, log := newLogLines()
-		svc, err := openService(t.Context(), t.TempDir(), testEndpoints(t, "http://"+unusedAddr(t)), log)
+		svc, err := openService(t.Context(), testStore(t.TempDir()), testEndpoints(t, "http://"+unusedAddr(t)), log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +394,7 @@ func TestCloseGivesUp(t *testing.T) {
 	t.Run("edge hanging", func(t *testing.T) {
 		edge, arrivedCh, _ := newHangingEdge(t)
 		lines, log := newLogLines()
-		svc, err := openService(t.Context(), t.TempDir(), testEndpoints(t, edge.url), log)
+		svc, err := openService(t.Context(), testStore(t.TempDir()), testEndpoints(t, edge.url), log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -413,7 +413,7 @@ func TestCloseGivesUp(t *testing.T) {
 // when it starts again.
 func TestStartPublishesWhatIsStored(t *testing.T) {
 	dir := t.TempDir()
-	unheard, err := openService(t.Context(), dir, nil, slog.New(slog.DiscardHandler))
+	unheard, err := openService(t.Context(), testStore(dir), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestStartPublishesWhatIsStored(t *testing.T) {
 	edge := newTestEdge(t, nil)
 	edge.wantNoItem(t)
 	endpoints := testEndpoints(t, edge.url)
-	svc, err := openService(t.Context(), dir, endpoints, slog.New(slog.DiscardHandler))
+	svc, err := openService(t.Context(), testStore(dir), endpoints, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,7 +433,7 @@ func TestStartPublishesWhatIsStored(t *testing.T) {
 	edge.wantItem(t, 2, string(second.json))
 	edge.wantNoItem(t)
 
-	again, err := openService(t.Context(), dir, endpoints, slog.New(slog.DiscardHandler))
+	again, err := openService(t.Context(), testStore(dir), endpoints, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

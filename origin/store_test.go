@@ -7,11 +7,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"marquee/bus"
 )
+
+// testStore is a store of its own in dir, on a free port.
+func testStore(dir string) storeConfig {
+	return storeConfig{bus: bus.Config{Name: "origin"}, dir: dir, listen: "127.0.0.1:0"}
+}
 
 func mustOpenStore(t testing.TB, dir string) *store {
 	t.Helper()
-	s, err := openStore(t.Context(), dir, slog.New(slog.DiscardHandler))
+	s, err := openStore(t.Context(), testStore(dir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +75,7 @@ func TestOpenStoreRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := openStore(t.Context(), tt.dir, slog.New(slog.DiscardHandler))
+			s, err := openStore(t.Context(), testStore(tt.dir), slog.New(slog.DiscardHandler))
 			if err == nil {
 				s.close()
 				t.Fatalf("openStore(%s) succeeds, want an error with %q", tt.dir, tt.want)
