@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -137,7 +136,7 @@ func (c *Client) instruct(a *Answer, body io.Reader) (*Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to parse accept instructions: %w", err)
 	}
-	if slices.ContainsFunc(in.Named, func(ch grip.Channel) bool { return ch.PrevID == "" }) {
+	if !identified(in.Named) {
 		in.Named = nil // nobody could tell when it is outdated
 	}
 	held := in.Hold != nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"marquee/grip"
 )
 
 // KeepNamed is how long an answer that names its channels may be given to those
@@ -121,7 +123,9 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	switch {
 	case alone || f != nil:
 	case a.Hold != nil:
-		cl.keep(a, c.HoldTimeout(a.Hold))
+		if identified(a.Hold.Channels) {
+			cl.keep(a, c.HoldTimeout(a.Hold))
+		}
 	case a.Named != nil:
 		cl.keep(a, KeepNamed)
 	}
@@ -140,6 +144,12 @@ func (cl *call) settle(a *Answer, f *Failure) {
 			t.done(Result{Answer: a, Failure: f})
 		}
 	}
+}
+
+// identified reports whether each channel has an id, by which it can be seen
+// later whether the answer that names it has missed an item.
+func identified(channels []grip.Channel) bool {
+	return !slices.ContainsFunc(channels, func(ch grip.Channel) bool { return ch.PrevID == "" })
 }
 
 // keep lets the answer be given to those who ask later. Client.mu.

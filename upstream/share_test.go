@@ -16,7 +16,7 @@ func TestShare(t *testing.T) {
 	long := strings.Repeat("x", 2*maxTogether)
 	const (
 		body = `{"response":{"body":"body"}}`
-		hold = `{"hold":{"channels":[{"name":"c"}]},"response":{"body":"body"}}`
+		hold = `{"hold":{"channels":[{"name":"c","prev-id":"1"}]},"response":{"body":"body"}}`
 	)
 	type outcome struct{ first, others, later string }
 	var (
@@ -39,6 +39,8 @@ func TestShare(t *testing.T) {
 		}, outcome{"answer body\n", "answer body\n", "answer body\n"}},
 		{"hold", answer(holding, channel, "body"), kept},
 		{"hold without channels", answer(holding, "body"), kept},
+		{"hold, channel without an id", answer(holding, "Grip-Channel: c", "body"), shared},
+		{"hold, one channel without an id", answer(holding, channel, "Grip-Channel: d", "body"), shared},
 		{"hold by JSON", instruct(hold), kept},
 		{"named channel", answer(channel, "body"), kept},
 		{"named channel without an id", answer("Grip-Channel: c", "body"), shared},
