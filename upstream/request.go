@@ -26,7 +26,9 @@ type Request struct {
 	Body []byte
 	// Stream is content that is still arriving: it is read once, while the
 	// request is open. Such a request is never shared and never repeated. Its
-	// error is wrapped in the Failure.
+	// error is wrapped in the Failure. A Read that blocks keeps the request
+	// open, though all have left; after an early answer one may still be
+	// going on.
 	Stream io.Reader
 	// StreamLength is the length of Stream in bytes, -1 when unknown.
 	StreamLength int64

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -330,4 +331,30 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// TestLeaveWhileUploading: the origin learns at once that everybody has left,
+// and the request makes room when the content's reader has come back.
+func TestLeaveWhileUploading(t *testing.T) {
+	headCh, endCh := make(chan struct{}), make(chan struct{})
+	c := newClient(t, serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(headCh)
+		io.Copy(io.Discard, r.Body)
+		close(endCh)
+	}))
+	content, more := io.Pipe()
+	defer more.Close()
+	a := ask(t, c, &Request{Method: "POST", Host: "h", Target: "/", Stream: content, StreamLength: -1}, false)
+	io.WriteString(more, "beginning")
+	receive(t, headCh, "request at the origin")
+	if !a.ticket.Leave() {
+		t.Error("Leave() is late")
+	}
+	receive(t, endCh, "end of the request at the origin")
+	if open := c.Stats().Open; open != 1 {
+		t.Errorf("%d open while the content is being read, want 1", open)
+	}
+	more.Close()
+	eventually(t, "none open", func() bool { return c.Stats().Open == 0 })
+	a.wantNone()
 }
