@@ -349,3 +349,25 @@ func TestItemBeyondQuietBytesIsForgottenWithItsChannel(t *testing.T) {
 	}
 	st.wantEmpty()
 }
+
+func TestHolds(t *testing.T) {
+	st := newStage(t, 2)
+	as := []*asker{newAsker("c"), newAsker("c")}
+	want := func(want bool) {
+		t.Helper()
+		if got := st.hub.Holds("c"); got != want {
+			t.Errorf("hub holds: %t, want %t", got, want)
+		}
+	}
+	want(false)
+	st.publish("c", "1", "")
+	want(false)
+	for i, a := range as {
+		st.shards[i].Enter(&a.watch)
+		want(true)
+	}
+	st.shards[0].Leave(&as[0].watch)
+	want(true)
+	st.shards[1].Leave(&as[1].watch)
+	want(false)
+}

@@ -449,3 +449,57 @@ func TestWatchThatLeavesInsideAnAskerIsToldNothing(t *testing.T) {
 		})
 	}
 }
+
+// What may have passed by unseen is asked again, so many watches at a time.
+func TestDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		doubt func(s *Shard)
+		told  [][]string // of each asker, in the order of the table below
+	}{
+		{"one channel", func(s *Shard) { s.Doubt("c") }, [][]string{{"missed"}, {"superseded"}, {"missed"}, nil, nil}},
+		{"a channel that nobody watches", func(s *Shard) { s.Doubt("x") }, [][]string{nil, nil, nil, nil, nil}},
+		{"all", func(s *Shard) { s.DoubtAll() }, [][]string{{"missed"}, {"superseded"}, {"missed"}, {"missed"}, nil}},
+		{"all, twice", func(s *Shard) { s.DoubtAll(); s.DoubtAll() }, [][]string{{"missed"}, {"superseded"}, {"missed"}, {"missed"}, nil}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStage(t, 1)
+			s := st.shards[0]
+			as := []*asker{newAsker("c@7"), newAsker("c@7"), newAsker("b@1", "c@7"), newAsker("b@1"), newAsker("c@7", "b@1")}
+			as[1].watch.Group = nil
+			cs := as[0].join(2)
+			for _, a := range as {
+				s.Enter(&a.watch)
+			}
+			tt.doubt(s)
+			s.Leave(&as[4].watch) // in doubt, and gone
+			for len(s.doubtful) > 0 {
+				before := 0
+				for _, a := range as {
+					before += len(a.told)
+				}
+				s.Recheck(2)
+				for _, a := range as {
+					before -= len(a.told)
+				}
+				if before < -2 {
+					t.Errorf("one recheck told %d, want at most 2", -before)
+				}
+			}
+			for i, a := range as {
+				a.want(t, tt.told[i]...)
+				if got, want := a.watch.places != nil, len(tt.told[i]) == 0 && i != 4; got != want {
+					t.Errorf("asker %d was told %q and is registered: %t, want %t", i, a.told, got, want)
+				}
+			}
+			wantGot(t, cs)
+			if as[0].group.Len() != 2 || as[0].group.Answering() {
+				t.Error("a group in doubt has changed, want its holds to wait on")
+			}
+			for _, a := range as {
+				s.Leave(&a.watch)
+			}
+			st.wantEmpty()
+		})
+	}
+}

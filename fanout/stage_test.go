@@ -65,9 +65,9 @@ func (st *stage) run() (turns int) {
 func (st *stage) wantEmpty() {
 	st.t.Helper()
 	for i, s := range st.shards {
-		if len(s.channels)+len(s.queue)+len(s.batches)+len(s.mail) > 0 {
-			st.t.Errorf("shard %d keeps %d channels, %d+%d items, %d batches, want none",
-				i, len(s.channels), len(s.mail), len(s.queue), len(s.batches))
+		if len(s.channels)+len(s.queue)+len(s.batches)+len(s.mail)+len(s.doubtful) > 0 {
+			st.t.Errorf("shard %d keeps %d channels, %d+%d items, %d batches, %d watches in doubt, want none",
+				i, len(s.channels), len(s.mail), len(s.queue), len(s.batches), len(s.doubtful))
 		}
 		for _, w := range s.passed[:cap(s.passed)] {
 			if w != nil {

@@ -1,0 +1,147 @@
+package fanout
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"marquee/grip"
+)
+
+// hall is a loop full of clients in memory, who hold again and again.
+type hall struct {
+	hub     *Hub
+	shard   *Shard
+	watch   Watch
+	group   Group
+	seats   []seat
+	item    grip.Item
+	written int // bytes
+}
+
+type seat struct {
+	hall *hall
+	hold Hold
+}
+
+func (s *seat) Deliver(wire []byte) Outcome {
+	s.hall.written += len(wire)
+	return Written
+}
+
+func newHall(n int) *hall {
+	h := &hall{seats: make([]seat, n)}
+	h.hub = NewHub(time.Now, func(Receipt) {})
+	h.shard = h.hub.NewShard(func() {})
+	h.watch = Watch{
+		Channels: []grip.Channel{{Name: "headline-value"}},
+		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}),
+		Asker:    h,
+	}
+	h.item = grip.Item{Channel: "headline-value", HTTPResponse: &grip.Response{Code: 200, Body: []byte(
+		`{"id": 1, "body": "` + strings.Repeat("Flight 123 arriving in terminal A. ", 3) + `"}`)}}
+	return h
+}
+
+func (h *hall) Answered(*Answer) { h.shard.Leave(&h.watch) }
+func (h *hall) Superseded()      {}
+func (h *hall) Missed()          {}
+
+// fill makes everybody hold.
+func (h *hall) fill() {
+	h.group = Group{holds: h.group.holds[:0]}
+	for i := range h.seats {
+		s := &h.seats[i]
+		s.hall = h
+		h.group.Join(&s.hold, s)
+	}
+	h.watch.Group = &h.group
+	h.shard.Enter(&h.watch)
+}
+
+// deliver publishes and writes to everybody.
+func (h *hall) deliver() {
+	h.hub.Publish(h.item)
+	for h.shard.Turn() {
+	}
+}
+
+// A delivery allocates the same for any number of holds: nothing for each.
+func TestDeliveryDoesNotAllocatePerHold(t *testing.T) {
+	allocs := make(map[int]float64)
+	for _, n := range []int{100, 10_000} {
+		h := newHall(n)
+		h.fill() // the group's slice has its size
+		h.deliver()
+		h.written = 0
+		allocs[n] = testing.AllocsPerRun(10, func() {
+			h.fill()
+			h.deliver()
+		})
+		if h.written == 0 || h.group.Len() != 0 {
+			t.Errorf("%d holds: %d bytes written, %d holds left, want all answered", n, h.written, h.group.Len())
+		}
+	}
+	if allocs[100] != allocs[10_000] {
+		t.Errorf("a delivery to 100 holds allocates %v times, to 10,000 holds %v times, want no difference", allocs[100], allocs[10_000])
+	}
+}
+
+// BenchmarkDeliver is what a delivery costs beside the system calls: the holds
+// are in memory. The root package has the benchmark with sockets.
+func BenchmarkDeliver(b *testing.B) {
+	for _, n := range []int{1, 1000, 5000} {
+		b.Run(fmt.Sprintf("holds=%d", n), func(b *testing.B) {
+			h := newHall(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.fill()
+				h.deliver()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/hold")
+		})
+	}
+}
+
+// BenchmarkPublish is an item that nobody holds for.
+func BenchmarkPublish(b *testing.B) {
+	h := newHall(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.hub.Publish(h.item)
+	}
+}
+
+// BenchmarkWire is the making of an answer's bytes, and the finding of them.
+func BenchmarkWire(b *testing.B) {
+	r := grip.Response{Code: 200, Header: fields("Content-Type", "application/json"), Body: text}
+	b.Run("build", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			NewAnswer(r).Wire(0)
+		}
+	})
+	b.Run("repeat", func(b *testing.B) {
+		a := NewAnswer(r)
+		b.ReportAllocs()
+		for b.Loop() {
+			a.Wire(0)
+		}
+	})
+}
+
+func BenchmarkCompress(b *testing.B) {
+	for _, bb := range []struct {
+		name   string
+		coding Variant
+	}{{"gzip", Gzip}, {"zstd", Zstd}} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				compressed(text, bb.coding)
+			}
+		})
+	}
+}
