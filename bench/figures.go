@@ -160,7 +160,7 @@ func (m *measurement) raceFloor(ctx context.Context, i int) (err error) {
 	if err != nil {
 		return fmt.Errorf("find own executable: %w", err)
 	}
-	p, at, err := startServer(ctx, childLog(m.stderr), self, "floor", "-threads", strconv.Itoa(m.config.loops))
+	p, at, err := startServer(ctx, childLog(m.stderr), program{path: self, args: []string{"floor", "-threads", strconv.Itoa(m.config.loops)}})
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func startLoad(stdout, stderr io.Writer, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(stdout, stderr, path, args...)
+	return start(stderr, program{path: path, args: args, stdout: stdout})
 }
 
 // runLoad returns when the load client is done, with an error if it was not

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,11 +42,23 @@ type process struct {
 	err    error         // how the child ended; read after doneCh is closed
 }
 
+// A program is what to start, and how.
+type program struct {
+	name   string // in messages; empty for the last element of path
+	path   string
+	args   []string
+	stdout io.Writer // nil discards it
+	host   *host     // whose network it has; nil for our own
+}
+
+func (p program) title() string { return cmp.Or(p.name, filepath.Base(p.path)) }
+
 // ready is the log line by which a server says that it accepts connections, and
 // where.
 type ready struct {
 	Listen  string `json:"listen"`
 	Control string `json:"control"`
+	NATS    string `json:"nats"`
 }
 
 // binary returns the path of a command that was built beside this one.
@@ -57,11 +70,11 @@ func binary(name string) (string, error) {
 	return filepath.Join(filepath.Dir(self), name), nil
 }
 
-// start starts the program at path.
-func start(stdout, stderr io.Writer, path string, args ...string) (*process, error) {
-	p := &process{name: filepath.Base(path), doneCh: make(chan struct{})}
-	cmd := exec.Command(path, args...)
-	cmd.Stdout = stdout
+// start starts a program.
+func start(stderr io.Writer, program program) (*process, error) {
+	p := &process{name: program.title(), doneCh: make(chan struct{})}
+	cmd := exec.Command(program.path, program.args...)
+	cmd.Stdout = program.stdout
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// Wait also waits for the end of the child's output, which a grandchild
@@ -74,8 +87,15 @@ func start(stdout, stderr io.Writer, path string, args ...string) (*process, err
 		// process. This goroutine keeps its thread to itself from the fork
 		// until the child is gone, so the two lives end together.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		var err error
+		if program.host == nil {
+			defer runtime.UnlockOSThread()
+		} else {
+			err = program.host.enter() // and never leave: the thread ends with this goroutine
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
 		startedCh <- err
 		if err != nil {
 			return
@@ -90,12 +110,12 @@ func start(stdout, stderr io.Writer, path string, args ...string) (*process, err
 	return p, nil
 }
 
-// startServer starts the program at path, whose log is to be in JSON, and returns
-// when it is ready. Its warnings and errors go to log.
-func startServer(ctx context.Context, log *log.Logger, path string, args ...string) (*process, ready, error) {
+// startServer starts a program whose log is to be in JSON, and returns when it is
+// ready. Its warnings and errors go to log.
+func startServer(ctx context.Context, log *log.Logger, program program) (*process, ready, error) {
 	readyCh := make(chan ready, 1)
-	l := &processLog{name: filepath.Base(path), log: log, readyCh: readyCh}
-	p, err := start(io.Discard, l, path, args...)
+	l := &processLog{name: program.title(), log: log, readyCh: readyCh}
+	p, err := start(l, program)
 	if err != nil {
 		return nil, ready{}, err
 	}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv(asCommand) != "":
 		main()
 	case os.Getenv(asParent) != "":
-		if _, err := start(os.Stdout, os.Stderr, "/bin/sh", "-c", os.Getenv(asParent)); err != nil {
+		if _, err := start(os.Stderr, program{path: "/bin/sh", args: []string{"-c", os.Getenv(asParent)}, stdout: os.Stdout}); err != nil {
 			panic(err)
 		}
 		select {}
@@ -38,10 +38,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
+func shellScript(script string) program {
+	return program{path: "/bin/sh", args: []string{"-c", script}}
+}
+
 // shell starts a shell script as a child.
 func shell(t *testing.T, script string) *process {
 	t.Helper()
-	p, err := start(io.Discard, io.Discard, "/bin/sh", "-c", script)
+	p, err := start(io.Discard, shellScript(script))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +75,7 @@ func TestStartServer(t *testing.T) {
 		{"ends in success", "exit 0", ready{}, "sh ended before it was ready (exit status 0)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, got, err := startServer(t.Context(), testLog(t), "/bin/sh", "-c", test.script)
+			p, got, err := startServer(t.Context(), testLog(t), shellScript(test.script))
 			if test.wantErr != "" {
 				if err == nil || err.Error() != test.wantErr {
 					t.Fatalf("startServer(%q) = %v, want error %q", test.script, err, test.wantErr)
@@ -95,13 +99,13 @@ func TestStartServer(t *testing.T) {
 func TestStartServerCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := startServer(ctx, testLog(t), "/bin/sh", "-c", "exec sleep 1000"); !errors.Is(err, context.Canceled) {
+	if _, _, err := startServer(ctx, testLog(t), shellScript("exec sleep 1000")); !errors.Is(err, context.Canceled) {
 		t.Errorf("startServer with a cancelled context: got error %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestStartMissingProgram(t *testing.T) {
-	if _, err := start(io.Discard, io.Discard, "/no/such/program"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := start(io.Discard, program{path: "/no/such/program"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("start of a missing program: got error %v, want %v", err, os.ErrNotExist)
 	}
 }
@@ -115,7 +119,7 @@ func TestStop(t *testing.T) {
 		{"takes its children along", `trap 'exit 0' TERM; (trap - TERM; ` + readyLine + `exec sleep 1000) & while :; do sleep 0.01; done`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, _, err := startServer(t.Context(), testLog(t), "/bin/sh", "-c", test.script)
+			p, _, err := startServer(t.Context(), testLog(t), shellScript(test.script))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +133,7 @@ func TestStop(t *testing.T) {
 
 func TestStopKillsTheStubborn(t *testing.T) {
 	const script = `trap '' TERM; ` + readyLine + `while :; do sleep 0.01; done`
-	p, _, err := startServer(t.Context(), testLog(t), "/bin/sh", "-c", script)
+	p, _, err := startServer(t.Context(), testLog(t), shellScript(script))
 	if err != nil {
 		t.Fatal(err)
 	}

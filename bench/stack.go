@@ -104,7 +104,7 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 		args = append(args, "-loops", strconv.Itoa(config.loops))
 	}
 	var at ready
-	s.edge, at, err = startServer(ctx, log, edgePath, args...)
+	s.edge, at, err = startServer(ctx, log, program{path: edgePath, args: args})
 	if err != nil {
 		return err
 	}
@@ -112,8 +112,9 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	s.edgeURL = headlineURL(at.Listen)
 	s.control = "http://" + at.Control
 
-	s.origin, at, err = startServer(ctx, log, originPath,
-		"-listen", originAddr, "-nats-listen", "127.0.0.1:0", "-data", s.dataDir, "-edge", s.control, "-log-format", "json")
+	s.origin, at, err = startServer(ctx, log, program{path: originPath, args: []string{
+		"-listen", originAddr, "-nats-listen", "127.0.0.1:0", "-data", s.dataDir, "-edge", s.control, "-log-format", "json",
+	}})
 	if err != nil {
 		return err
 	}
