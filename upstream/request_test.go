@@ -342,11 +342,10 @@ func TestLeaveWhileUploading(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		close(endCh)
 	}))
-	content, more := io.Pipe()
-	defer more.Close()
+	content := &blocked{readingCh: make(chan struct{}), backCh: make(chan struct{})}
 	a := ask(t, c, &Request{Method: "POST", Host: "h", Target: "/", Stream: content, StreamLength: -1}, false)
-	io.WriteString(more, "beginning")
 	receive(t, headCh, "request at the origin")
+	receive(t, content.readingCh, "Read")
 	if !a.ticket.Leave() {
 		t.Error("Leave() is late")
 	}
@@ -354,7 +353,16 @@ func TestLeaveWhileUploading(t *testing.T) {
 	if open := c.Stats().Open; open != 1 {
 		t.Errorf("%d open while the content is being read, want 1", open)
 	}
-	more.Close()
+	close(content.backCh)
 	eventually(t, "none open", func() bool { return c.Stats().Open == 0 })
 	a.wantNone()
+}
+
+// blocked is content of which nothing comes.
+type blocked struct{ readingCh, backCh chan struct{} }
+
+func (b *blocked) Read([]byte) (int, error) {
+	close(b.readingCh)
+	<-b.backCh
+	return 0, errTorn
 }

@@ -152,11 +152,10 @@ func identified(channels []grip.Channel) bool {
 	return !slices.ContainsFunc(channels, func(ch grip.Channel) bool { return ch.PrevID == "" })
 }
 
-// keep lets the answer be given to those who ask later. Client.mu.
+// keep lets the answer be given to those who ask later and find the call: not
+// to anybody if it has no key, or if all have left. Client.mu.
 func (cl *call) keep(a *Answer, d time.Duration) {
-	if cl.req.Key != "" && len(cl.tickets) > 0 {
-		cl.answer, cl.until = a, time.Now().Add(d)
-	}
+	cl.answer, cl.until = a, time.Now().Add(d)
 }
 
 // Leave ends the interest. When all have left, a request that is open is given

@@ -116,12 +116,17 @@ func TestShare(t *testing.T) {
 			g.wantQuiet(t)
 
 			ask(t, c, get("k"), false).want(tt.want.later)
-			asked := int64(1)
+			asked, kept := int64(1), 1
 			if !strings.HasPrefix(tt.want.later, "kept") {
 				g.arrived(t)
-				asked++
+				asked, kept = 2, 0
 			}
 			g.wantQuiet(t)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if n := len(c.calls); n != kept {
+				t.Errorf("%d answers are kept, want %d", n, kept)
+			}
 			if s := c.Stats(); s.Requests != asked || s.Joined != 4-asked {
 				t.Errorf("%d requests and %d joined, want %d and %d", s.Requests, s.Joined, asked, 4-asked)
 			}
@@ -268,6 +273,16 @@ func TestLeaveAllWhileStreaming(t *testing.T) {
 	}
 }
 
+// TestSettleNobody: a stream that comes when all have left is closed.
+func TestSettleNobody(t *testing.T) {
+	c := newClient(t, "")
+	content, more := io.Pipe()
+	(&call{client: c, req: get("k")}).settle(&Answer{Body: content}, nil)
+	if _, err := more.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("write to the stream: %v, want %v", err, io.ErrClosedPipe)
+	}
+}
+
 // TestKept is about an answer with a hold, or one that names its channels, that
 // was there before it was asked for.
 func TestKept(t *testing.T) {
@@ -357,6 +372,17 @@ func TestKeptLeave(t *testing.T) {
 		t.Error("Leave() is in time, want it late: the answer was there")
 	}
 	a.want("kept answer body")
+}
+
+// TestKeptReplaced: who leaves an answer that a newer one has replaced leaves
+// the newer one to the others.
+func TestKeptReplaced(t *testing.T) {
+	c := newClient(t, serve(t, answer(holding, "body")))
+	first := ask(t, c, get("k"), false)
+	first.want("answer body")
+	ask(t, c, get("k"), true).want("answer body")
+	first.ticket.Leave()
+	ask(t, c, get("k"), false).want("kept answer body")
 }
 
 // TestKeptChangedMeanwhile: an answer that was on its way during a POST may be
