@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"container/list"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type Hub struct {
 
 	mu       sync.Mutex // all below
 	sent     uint64     // items that went through, of all channels
+	sentAt   time.Time  // when the last of them did
 	underway int
 	room     sync.Cond // underway < maxUnderway; waits on mu
 	channels map[string]*channel
@@ -57,7 +59,19 @@ type Hub struct {
 	seenOrder  []seenItem // oldest first
 }
 
-type itemKey struct{ channel, id string }
+// itemKey stands for a channel and an id, whatever their lengths: two hashes with
+// seeds of this process. That two items of a minute share both, so that one is
+// taken for the other, is not to be expected in the life of the universe.
+type itemKey [2]uint64
+
+var itemSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func newItemKey(channel, id string) (k itemKey) {
+	for i, seed := range itemSeeds {
+		k[i] = maphash.Comparable(seed, [2]string{channel, id})
+	}
+	return k
+}
 
 type seenItem struct {
 	key itemKey
@@ -198,7 +212,7 @@ func (h *Hub) sequence(d *Delivery) (fate Fate, woken uint64) {
 
 // firstSight notes the item's id and reports whether it is new. Hub lock.
 func (h *Hub) firstSight(item *grip.Item) bool {
-	key := itemKey{item.Channel, item.ID}
+	key := newItemKey(item.Channel, item.ID)
 	if _, ok := h.seen[key]; ok {
 		return false
 	}
@@ -253,7 +267,7 @@ func (h *Hub) takeEarly(c *channel, d *Delivery) {
 // send puts d into the mailboxes of the loops that hold for c, one task a loop.
 // Hub lock: the mailboxes get a channel's items in their order.
 func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
-	h.sent++
+	h.sent, h.sentAt = h.sent+1, h.now()
 	d.sent = h.sent
 	n := int32(0)
 	for i := range h.shards {
@@ -385,6 +399,13 @@ func (h *Hub) Holds(name string) bool {
 	defer h.mu.Unlock()
 	c := h.channels[name]
 	return c != nil && c.loops != 0
+}
+
+// moved returns when the last item went through, on any channel.
+func (h *Hub) moved() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sentAt
 }
 
 // leave notes that a shard no longer holds for a channel.

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"sync"
+	"time"
 )
 
 // turnWrites is how many holds one turn of a loop writes to at the most, so
@@ -95,6 +96,11 @@ func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
 	}
 	return Holding, nil
 }
+
+// Moved returns when the last item went through the hub, on any channel. What
+// the origin was asked before then may be outdated for who is Behind, or Missed
+// something; what it was asked later is not.
+func (s *Shard) Moved() time.Time { return s.hub.moved() }
 
 // Want notes that a hold of w accepts the coding of v, so that items for its
 // channels are made available in it.
