@@ -86,6 +86,9 @@ func (c *conn) checkBacklog() {
 		}
 		c.loop.wheel.set(c, idleTimeout)
 		c.traffic()
+		if c.loop.draining {
+			c.drain()
+		}
 		return
 	case waiting != c.backlog:
 		c.stalls, c.backlog = 0, waiting
@@ -155,7 +158,7 @@ func (c *conn) drain() {
 		if !c.slow && c.available() == 0 {
 			c.close()
 		}
-	case asking:
+	case body, asking:
 		c.hold.Variant |= fanout.Close
 	case held:
 		c.hold.Variant |= fanout.Close

@@ -64,7 +64,11 @@ type pending struct {
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
-	l.wheel.set(c, idleTimeout)
+	if l.draining { // accepted just before the listener closed
+		l.wheel.set(c, lingerTimeout)
+	} else {
+		l.wheel.set(c, idleTimeout)
+	}
 	if len(c.unread) > 0 {
 		c.traffic()
 	}

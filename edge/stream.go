@@ -181,6 +181,7 @@ func (s *lease) settle(r upstream.Result, in *content) bool {
 // write writes a complete answer; length is that of a HEAD's content, -1 for
 // the body's own.
 func (s *lease) write(r grip.Response, length int64) bool {
+	s.closeIfDraining()
 	a := fanout.NewAnswer(r)
 	if s.variant&fanout.HeadOnly != 0 && length >= 0 {
 		a = fanout.NewHeadAnswer(r, length)
@@ -196,6 +197,7 @@ func (s *lease) write(r grip.Response, length int64) bool {
 // by who reads it.
 func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 	defer a.Body.Close()
+	s.closeIfDraining()
 	chunked := a.Length < 0 && s.minor > 0
 	if a.Length < 0 && !chunked {
 		s.variant |= fanout.Close // its end is the connection's
@@ -227,6 +229,13 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 		case err != nil:
 			return false // cut off, so that the client can tell
 		}
+	}
+}
+
+// closeIfDraining makes the answer that begins the connection's last.
+func (s *lease) closeIfDraining() {
+	if s.edge.draining.Load() {
+		s.variant |= fanout.Close
 	}
 }
 

@@ -302,7 +302,7 @@ func TestPipeliningBehindStream(t *testing.T) {
 		_, _ = io.WriteString(w, "one")
 		_ = http.NewResponseController(w).Flush()
 		close(startedCh)
-		<-goCh
+		hang(req, goCh)
 		_, _ = io.WriteString(w, "two")
 	}))
 	c := r.dial()
@@ -438,7 +438,7 @@ func TestStreamEndsAfterRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	s := &lease{nc: nc, minor: 1}
+	s := &lease{edge: new(edge), nc: nc, minor: 1}
 	if !s.relay(&upstream.Answer{Response: grip.Response{Code: 200}, Length: -1, Body: &restingBody{nc: nc}}, true) {
 		t.Error("the connection is of no use any more")
 	}

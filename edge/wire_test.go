@@ -162,6 +162,14 @@ func serve(t testing.TB, handler http.Handler) string {
 	return s.Listener.Addr().String()
 }
 
+// hang keeps a handler until ch closes, or its request has been given up.
+func hang(r *http.Request, ch <-chan struct{}) {
+	select {
+	case <-ch:
+	case <-r.Context().Done():
+	}
+}
+
 // serveRaw starts an origin that speaks bytes and returns its host:port.
 func serveRaw(t testing.TB, origin func(nc net.Conn)) string {
 	t.Helper()

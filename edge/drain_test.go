@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stopping tells the edge to stop and returns a Go channel that is closed when
+// it has. It waits until the edge drains.
+func (r *rig) stopping() <-chan struct{} {
+	r.t.Helper()
+	stoppedCh := make(chan struct{})
+	go func() {
+		r.stop()
+		close(stoppedCh)
+	}()
+	eventually(r.t, func() error {
+		if !r.edge.draining.Load() {
+			return fmt.Errorf("the edge does not drain")
+		}
+		return nil
+	})
+	return stoppedCh
+}
+
+// An edge that is told to stop loses nobody's answer, and does not wait longer
+// than it must.
+func TestDrain(t *testing.T) {
+	askedCh, goCh := make(chan struct{}, 10), make(chan struct{})
+	h := &headline{id: 1}
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch req.URL.Path {
+		case "/slow":
+			_, _ = io.Copy(io.Discard, req.Body)
+			askedCh <- struct{}{}
+			hang(req, goCh)
+			_, _ = io.WriteString(w, "slow")
+		case "/stream":
+			_, _ = io.WriteString(w, "one")
+			_ = http.NewResponseController(w).Flush()
+			askedCh <- struct{}{}
+			hang(req, goCh)
+			_, _ = io.WriteString(w, "two")
+		default:
+			h.ServeHTTP(w, req)
+		}
+	}), "-drain-timeout", "1m")
+
+	idle := r.dial()
+	idle.get(headlinePath)
+	idle.wantAnswer(200, headlineBody(1))
+	fresh := r.dial()
+	held := r.poll(3, 1)
+	r.waitHolds(3)
+	inFlight := r.dial()
+	inFlight.get("/slow")
+	await(t, askedCh, "the request in flight")
+	stream := r.dial()
+	stream.get("/stream")
+	await(t, askedCh, "the stream")
+	stream.wantStatus(200)
+	stream.wantChunk("one")
+	upload := r.dial()
+	upload.send(fmt.Sprintf("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 2*maxContent))
+	inHead := r.dial()
+	inHead.send("GET " + headlinePath + " HTTP/1.1\r\n")
+	inContent := r.dial()
+	inContent.send("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+	r.waitMetric("marquee_connections", 10)
+	r.turn()
+
+	began := time.Now()
+	stoppedCh := r.stopping()
+	if _, err := net.DialTimeout("tcp", r.address, patience); err == nil {
+		t.Error("a new connection is taken")
+	}
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
+	idle.wantClosed()
+	fresh.wantClosed()
+	if resp, err := web.Get(r.control + "/healthz"); err != nil || resp.StatusCode != 503 {
+		t.Errorf("healthz: %v, %v, want 503", resp, err)
+	} else {
+		resp.Body.Close()
+	}
+	inHead.send("Host: h\r\n\r\n")
+	inHead.wantStatus(200)
+	inHead.wantHeader("Connection", "close")
+	inHead.wantBody(headlineBody(1))
+	inHead.wantClosed()
+	inContent.send("b")
+	upload.send(large + large)
+	await(t, askedCh, "the content at the origin")
+	await(t, askedCh, "the upload at the origin")
+	close(goCh)
+	for _, c := range []*client{inFlight, inContent, upload} {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("slow")
+		c.wantClosed()
+	}
+	stream.wantChunk("two")
+	stream.wantChunk("")
+	stream.wantClosed()
+	await(t, stoppedCh, "the edge's end")
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("draining took %v although everybody had left", took)
+	}
+}
+
+// Clients that do not leave are cut off when the time is over.
+func TestDrainTimeout(t *testing.T) {
+	endedCh := make(chan struct{}, 2)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/stream" {
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-req.Context().Done()
+		endedCh <- struct{}{}
+	}), "-drain-timeout", "100ms")
+	stream, inFlight, inHead := r.dial(), r.dial(), r.dial()
+	stream.get("/stream")
+	stream.wantStatus(200)
+	inFlight.get("/")
+	inHead.send("GET /")
+	r.waitMetric("marquee_connections", 3)
+	r.waitMetric("marquee_origin_requests_open", 2)
+	await(t, r.stopping(), "the edge's end")
+	for _, c := range []*client{stream, inFlight, inHead} {
+		c.wantCut()
+	}
+	await(t, endedCh, "the end of a request at the origin")
+	await(t, endedCh, "the end of the other request at the origin")
+}
+
+// A publish still answers holds whose client is slow to leave, and one that
+// takes its answer slowly gets all of it.
+func TestDrainSlowClient(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(largely), "-drain-timeout", "1m")
+	c := r.dial()
+	n := r.stuff(c, "/a")
+	stoppedCh := r.stopping()
+	for range n {
+		c.wantAnswer(200, "/a"+strings.TrimPrefix(large, large[:2]))
+	}
+	began := time.Now()
+	await(t, stoppedCh, "the edge's end")
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("draining took %v although the client had everything", took)
+	}
+}
+
+// A client that was accepted at the last moment gets its answer, and does not
+// keep the edge if it asks nothing.
+func TestDrainLateClient(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi), "-drain-timeout", "1m")
+	r.onLoops(func(l *loop) { l.draining = true })
+	silent, c := r.dial(), r.dial()
+	c.get("/")
+	c.wantStatus(200)
+	c.wantHeader("Connection", "close")
+	c.wantBody("hi /")
+	c.wantClosed()
+	silent.wantClosed()
+}
