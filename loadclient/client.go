@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +19,13 @@ import (
 //	                   └──────────rest over, not connected─────────────┘
 //
 // Any state but idle goes to resting on a failure, and rests for the backoff.
-// In resting the connection may be open or not; in idle it is not; in the
-// others it is.
+// A set-up takes clients from any state to idle, or to connecting elsewhere. In
+// resting the connection may be open or not; in idle it is not; in the others
+// it is.
 type state uint8
 
 const (
-	idle       state = iota // not begun yet
+	idle       state = iota // not begun yet, or ended
 	connecting              // connect(2) under way
 	sending                 // request not wholly written
 	asking                  // first request, without last_id, is unanswered
@@ -62,13 +62,14 @@ const (
 
 // client is one simulated client. Loop only.
 type client struct {
-	fd       int32 // -1: not connected
-	state    state
-	started  bool   // has had its first answer
-	failures uint8  // in a row
-	sent     int32  // bytes of the request written
-	id       uint64 // newest headline it was answered
-	partial  []byte // of an answer; nil when none has begun
+	fd         int32 // -1: not connected
+	state      state
+	started    bool   // has had its first answer
+	failures   uint8  // in a row
+	sent       int32  // bytes of the request written
+	generation uint32 // of the target that it connected to last
+	id         uint64 // newest headline it was answered
+	partial    []byte // of an answer; nil when none has begun
 }
 
 // request begins the client's next request, connecting first if need be.
@@ -76,6 +77,9 @@ func (p *pool) request(i int32) {
 	p.timers.set(i, p.now()+p.cfg.requestTimeout)
 	c := &p.clients[i]
 	c.sent = 0
+	if c.generation != p.generation {
+		p.hangUp(i)
+	}
 	if c.fd < 0 {
 		p.connect(i)
 		return
@@ -91,7 +95,8 @@ func (p *pool) request(i int32) {
 
 func (p *pool) connect(i int32) {
 	c := &p.clients[i]
-	fd, err := p.dialer.dial(int(i))
+	c.generation = p.generation
+	fd, err := p.target.dialer.dial(int(i))
 	if err == nil {
 		// Edge-triggered, so that one epoll_ctl lasts as long as the connection.
 		err = unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
@@ -99,6 +104,7 @@ func (p *pool) connect(i int32) {
 			Fd:     i,
 		})
 		c.fd = int32(fd)
+		p.connections++
 	}
 	if err != nil {
 		p.fail(i, connect, err)
@@ -133,12 +139,7 @@ func (p *pool) ready(i int32, events uint32) {
 // send writes the client's request, or the rest of it.
 func (p *pool) send(i int32) error {
 	c := &p.clients[i]
-	req := append(p.requestBuf[:0], p.requestHead...)
-	if c.started {
-		req = append(req, p.requestQuery...)
-		req = strconv.AppendUint(req, c.id, 10)
-	}
-	req = append(req, p.requestTail...)
+	req := p.target.appendRequest(p.requestBuf[:0], c.id, c.started)
 	p.requestBuf = req
 	n, err := unix.Write(int(c.fd), req[c.sent:])
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
@@ -267,31 +268,35 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 	case !c.started:
 		c.started, c.id = true, h.id
 		p.ledger.startedAt(h)
+		p.tally.receive(h, now)
 		p.countStarted(now)
 	case h.id <= c.id:
 		p.fail(i, wrong, fmt.Errorf("headline %d in answer to last_id=%d", h.id, c.id))
 		return
 	default:
 		c.id = h.id
+		p.deliveries++
 		p.ledger.receive(h, now)
+		p.tally.receive(h, now)
 	}
-	c.failures = 0
+	p.succeed(c)
 	p.rest(i, p.cfg.repollDelay+jitter(p.cfg.repollJitter))
 }
 
 // fail counts what befell the client and lets it try again after the backoff:
-// 1, 2, 4, ... 64 s and up to a second more.
+// 1, 2, 4, ... 64 s and up to a second more. Of each kind of fault, five are
+// logged, then one a minute.
 func (p *pool) fail(i int32, f fault, err error) {
-	const logged = 5
 	c := &p.clients[i]
-	if p.faults[f]++; p.faults[f] <= logged {
-		p.log.Warn("client failed", "fault", f, "client", i, "state", c.state, "error", err)
-		if p.faults[f] == logged {
-			p.log.Warn("further faults of this kind are only counted", "fault", f)
-		}
-	}
+	p.faults[f]++
+	p.complaints[f].Do(func() {
+		p.log.Warn("client failed", "fault", f, "client", i, "state", c.state, "error", err, "faults", p.faults[f])
+	})
 	if f != status && f != wrong { // those two are whole answers, after which a connection is good
 		p.hangUp(i)
+	}
+	if c.failures == 0 {
+		p.errored++
 	}
 	backoff := maxBackoff
 	if c.failures < 6 {
@@ -299,6 +304,14 @@ func (p *pool) fail(i int32, f fault, err error) {
 		c.failures++
 	}
 	p.rest(i, backoff+jitter(backoffJitter))
+}
+
+// succeed ends the client's failures in a row.
+func (p *pool) succeed(c *client) {
+	if c.failures > 0 {
+		p.errored--
+		c.failures = 0
+	}
 }
 
 // rest lets the client do nothing for d, then ask again.
@@ -327,6 +340,7 @@ func (p *pool) hangUp(i int32) {
 	if c.fd >= 0 {
 		unix.Close(int(c.fd)) // which takes it out of epoll
 		c.fd = -1
+		p.connections--
 	}
 }
 

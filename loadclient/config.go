@@ -5,17 +5,22 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/peterbourgon/ff/v3"
+
+	"marquee/bus"
 )
 
 // config is what the flags say. Immutable after parseConfig.
 type config struct {
 	// Clients.
-	clients        int
+	clients        int // with nats: at most
 	url            *url.URL
 	rate           int // connects a second while ramping up; 0: as fast as possible
 	repollDelay    time.Duration
@@ -29,9 +34,14 @@ type config struct {
 	changes       int           // 0: until interrupted
 	deliverWithin time.Duration // a client that has not got a change by then missed it
 
+	// Cluster.
+	nats   bus.Config // without Log; no URL: it stands alone
+	region string
+
 	// Output.
-	json    string // file; "": none, "-": standard output
-	version bool
+	json      string // file; "": none, "-": standard output
+	logFormat string // text or json
+	version   bool
 }
 
 // usageError is an error in what the user asked for: nothing was begun.
@@ -46,7 +56,7 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	var c config
 	fs := flag.NewFlagSet("loadclient", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.IntVar(&c.clients, "c", 5000, "number of `clients`")
+	fs.IntVar(&c.clients, "c", 5000, "number of `clients`; with -nats, the most that a set-up may ask for")
 	target := fs.String("url", "http://127.0.0.1:7999/headline/value/", "`URL` the clients ask, http only")
 	fs.IntVar(&c.rate, "rate", 10000, "connects per second while ramping up, 0 for as fast as possible")
 	fs.DurationVar(&c.repollDelay, "repoll-delay", 2*time.Second, "rest between an answer and the next poll")
@@ -57,6 +67,10 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes")
 	fs.IntVar(&c.changes, "changes", 3, "with -post: number of changes, 0 for until Ctrl-C")
 	fs.StringVar(&c.json, "json", "", "write the summary as JSON to this `file`; - is standard output, and the text goes to standard error")
+	c.nats.Flags(fs, "", "`URL` of the NATS server or cluster that sets this group of clients up, until SIGTERM; none, it stands alone")
+	fs.StringVar(&c.nats.Name, "name", "", "with -nats: the group's `name` in the cluster; by default made of host and process")
+	fs.StringVar(&c.region, "region", "", "with -nats: `region` that the group is in, for the dashboard")
+	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	fs.String("config", "", "`file` with one flag a line, \"name value\"")
 	err := ff.Parse(fs, args,
@@ -72,6 +86,9 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if err == nil {
+		err = c.checkMode(fs)
+	}
+	if err == nil {
 		err = c.validate(*target)
 	}
 	if err != nil {
@@ -83,6 +100,38 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 		c.deliverWithin += c.repollDelay + c.repollJitter
 	}
 	return c, nil
+}
+
+// checkMode returns an error when a flag was given that -nats rules out, or
+// that needs it, and completes the name.
+func (c *config) checkMode(fs *flag.FlagSet) error {
+	var err error
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "url", "post", "every", "changes", "json":
+			if c.nats.URL != "" {
+				err = fmt.Errorf("-nats and -%s exclude each other: with -nats, the set-up says what to ask", f.Name)
+			}
+		case "region", "name":
+			if c.nats.URL == "" {
+				err = fmt.Errorf("-%s needs -nats", f.Name)
+			}
+		}
+	})
+	if err == nil {
+		err = c.nats.Validate()
+	}
+	if err != nil || c.nats.URL == "" {
+		return err
+	}
+	if c.nats.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("-name is not given, and %w", err)
+		}
+		c.nats.Name = fmt.Sprintf("group-%s-%d", host, os.Getpid())
+	}
+	return nil
 }
 
 // validate checks every range and fills in c.url from target.
@@ -113,11 +162,13 @@ func (c *config) validate(target string) error {
 			return fmt.Errorf("%s %v: must be %v to %v", f.flag, f.got, f.low, maxTime)
 		}
 	}
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
-		return fmt.Errorf("-url %q: must be http://host[:port]/path", target)
+	if c.logFormat != "text" && c.logFormat != "json" {
+		return fmt.Errorf("-log-format %q: must be text or json", c.logFormat)
 	}
-	c.url = u
+	var err error
+	if c.url, err = parseURL(target); err != nil {
+		return fmt.Errorf("-url %w", err)
+	}
 	if c.post != "" {
 		u, err := url.Parse(c.post)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -126,6 +177,26 @@ func (c *config) validate(target string) error {
 	}
 	return nil
 }
+
+// parseURL parses a URL that clients can ask.
+func parseURL(target string) (*url.URL, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Contains(u.RawQuery, " ") {
+		return nil, fmt.Errorf("%q: must be http://host[:port]/path", target)
+	}
+	return u, nil
+}
+
+// logger makes the process's logger.
+func (c config) logger(out io.Writer) *slog.Logger {
+	if c.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(out, nil))
+	}
+	return slog.New(slog.NewTextHandler(out, nil))
+}
+
+// watching says that others change the headline, and the summary is about that.
+func (c config) watching() bool { return c.post == "" && c.nats.URL == "" }
 
 // hostport is where the clients connect.
 func (c config) hostport() string {

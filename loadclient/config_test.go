@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,12 @@ func TestParseConfig(t *testing.T) {
 		{"posting does not", "-post http://h/", func(c config) bool { return c.deliverWithin == 10*time.Second && c.changesWanted() == 3 }},
 		{"default port", "-url http://h/x", func(c config) bool { return c.hostport() == "h:80" }},
 		{"IPv6", "-url http://[::1]:81/x", func(c config) bool { return c.hostport() == "[::1]:81" }},
+		{"stands alone", "", func(c config) bool { return c.nats.URL == "" && c.watching() && c.logFormat == "text" }},
+		{"a group", "-nats nats://h -region r -nats-cert c -nats-key k", func(c config) bool {
+			return c.nats.URL == "nats://h" && strings.HasPrefix(c.nats.Name, "group-") && strings.HasSuffix(c.nats.Name, fmt.Sprintf("-%d", os.Getpid())) &&
+				c.nats.Cert == "c" && c.nats.Key == "k" && c.region == "r" && c.clients == 5000 && !c.watching()
+		}},
+		{"a group with a name", "-nats nats://h -name n", func(c config) bool { return c.nats.Name == "n" }},
 		{"polling within", "-c 25 -rate 10 -request-timeout 1s", func(c config) bool { return c.pollingWithin() == (2+3+65+3)*time.Second }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -60,6 +67,16 @@ func TestParseConfigErrors(t *testing.T) {
 		{"-url http://:80/", "-url"},
 		{"-url http://u:p@h/", "-url"},
 		{"-post h", `-post "h": must be`},
+		{"-log-format xml", "-log-format \"xml\": must be text or json"},
+		{"-nats nats://h -url http://h/", "-nats and -url exclude each other"},
+		{"-nats nats://h -post http://h/", "-nats and -post exclude each other"},
+		{"-nats nats://h -every 1s", "-nats and -every exclude each other"},
+		{"-nats nats://h -changes 1", "-nats and -changes exclude each other"},
+		{"-nats nats://h -json x", "-nats and -json exclude each other"},
+		{"-region r", "-region needs -nats"},
+		{"-name n", "-name needs -nats"},
+		{"-nats-creds f", "need -nats"},
+		{"-nats nats://h -nats-cert f", "-nats-cert and -nats-key come together"},
 		{"5000", `unexpected argument "5000"`},
 		{"-config nowhere", "nowhere"},
 	} {

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +13,7 @@ import (
 const (
 	// spareDescriptors is what the process has open besides one socket a
 	// client: standard streams, epoll and eventfd (ours and the runtime's), the
-	// resolver's and the poster's sockets, the -json file.
+	// resolver's, the poster's and the bus's sockets, the -json file.
 	spareDescriptors = 32
 
 	// maxSources is how many addresses 127.0.0.1, 127.0.0.2, ... are used.
@@ -30,7 +31,7 @@ func checkDescriptors(clients int) error {
 		return fmt.Errorf("read the open files limit: %w", err)
 	}
 	if need := uint64(clients + spareDescriptors); limit.Cur < need {
-		return fmt.Errorf("-c %d needs %d open files, the limit RLIMIT_NOFILE is %d: "+
+		return fmt.Errorf("%d clients need %d open files, the limit RLIMIT_NOFILE is %d: "+
 			"raise it (ulimit -Hn %d as root, or LimitNOFILE= in a systemd unit) or start several with fewer clients each",
 			clients, need, limit.Cur, need)
 	}
@@ -43,40 +44,67 @@ func checkDescriptors(clients int) error {
 type dialer struct {
 	family    int
 	dest      unix.Sockaddr
+	ports     int // local ports a source address
 	perSource int // clients a source address; 0: the kernel chooses the source
 	shift     int // source addresses found used up
 }
 
-// newDialer resolves hostport (IPv4 preferred) and warns when the machine has
-// too few local ports for that many clients.
-func newDialer(hostport string, clients int, log *slog.Logger) (*dialer, error) {
-	addr, err := net.ResolveTCPAddr("tcp", hostport)
-	if err != nil {
-		return nil, fmt.Errorf("resolve the host of -url: %w", err)
-	}
-	ports, err := localPorts()
+// newDialer resolves hostport (IPv4 preferred), for as long as ctx lasts.
+func newDialer(ctx context.Context, hostport string) (*dialer, error) {
+	ip, port, err := resolve(ctx, hostport)
 	if err != nil {
 		return nil, err
 	}
 	d := &dialer{}
-	if ip := addr.IP.To4(); ip != nil {
-		d.family, d.dest = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
-	} else {
-		d.family, d.dest = unix.AF_INET6, &unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
+	if d.ports, err = localPorts(); err != nil {
+		return nil, err
 	}
-	if d.family == unix.AF_INET && addr.IP.IsLoopback() {
+	if ip.Is4() {
+		d.family, d.dest = unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
+	} else {
+		d.family, d.dest = unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
+	}
+	if ip.Is4() && ip.IsLoopback() {
 		// connect(2) looks at the ports of one parity first, and its search
 		// takes a millisecond when few of those are free. So 3/4 of a half.
-		d.perSource = max(1, ports*3/8)
-	}
-	if clients > ports {
-		msg := "fewer local ports than clients: some will not connect"
-		if d.perSource > 0 {
-			msg = "fewer local ports than clients: using several source addresses"
-		}
-		log.Warn(msg, "net.ipv4.ip_local_port_range", ports, "clients", clients)
+		d.perSource = max(1, d.ports*3/8)
 	}
 	return d, nil
+}
+
+// resolve returns an address of host:port, an IPv4 one if there is one.
+func resolve(ctx context.Context, hostport string) (ip netip.Addr, port int, err error) {
+	host, service, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return ip, 0, fmt.Errorf("address %q: must be host:port", hostport)
+	}
+	if port, err = net.DefaultResolver.LookupPort(ctx, "tcp", service); err != nil || port == 0 || host == "" {
+		return ip, 0, fmt.Errorf("address %q: must be host:port, with a port of 1 to 65535", hostport)
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return ip, 0, fmt.Errorf("resolve %q: %w", hostport, err)
+	}
+	ip = ips[0].Unmap()
+	for _, other := range ips {
+		if other = other.Unmap(); other.Is4() && !ip.Is4() {
+			ip = other
+		}
+	}
+	return ip, port, nil
+}
+
+// checkPorts returns an error when there are too few local ports for that many
+// clients.
+func (d *dialer) checkPorts(clients int) error {
+	sources := 1
+	if d.perSource > 0 {
+		sources = maxSources
+	}
+	if clients > d.ports*sources {
+		return fmt.Errorf("%d clients need a local port each, net.ipv4.ip_local_port_range has %d", clients, d.ports)
+	}
+	return nil
 }
 
 // dial begins a connection for the client of that number. The socket becomes

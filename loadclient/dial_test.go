@@ -2,11 +2,11 @@ package main
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -20,7 +20,7 @@ func TestDialSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	d, err := newDialer(l.Addr().String(), 6, testLog(io.Discard))
+	d, err := newDialer(t.Context(), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestDialPortsUsedUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	d, err := newDialer(l.Addr().String(), 25, testLog(io.Discard))
+	d, err := newDialer(t.Context(), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,5 +100,32 @@ func loopbackUp(t *testing.T) {
 	request.SetUint16(unix.IFF_UP)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(request))); errno != 0 {
 		t.Fatal(errno)
+	}
+}
+
+func TestCheckPorts(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		address string
+		clients int
+		want    string
+	}{
+		{"loopback: several sources", "127.0.0.1:80", 2500, ""},
+		{"loopback: too many for all sources", "127.0.0.1:80", 2501, "2501 clients need a local port each, net.ipv4.ip_local_port_range has 10"},
+		{"one source", "192.0.2.1:80", 10, ""},
+		{"too many for one source", "192.0.2.1:80", 11, "11 clients need a local port each"},
+		{"IPv6 loopback has one source", "[::1]:80", 11, "11 clients"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := newDialer(t.Context(), tt.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.ports = 10
+			err = d.checkPorts(tt.clients)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("checkPorts(%d): %v, want %q", tt.clients, err, tt.want)
+			}
+		})
 	}
 }

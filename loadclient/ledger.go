@@ -7,16 +7,20 @@ import (
 	"time"
 )
 
+// maxHeadlines bounds how many headlines are remembered: a group may run for
+// months. Far more than clients can be behind.
+const maxHeadlines = 1000
+
 // ledger knows which headlines were published and who received them: what was
 // posted, and what clients were answered. A change is settled, and counts for
 // the report, when all recipients have received it or deliverWithin after its
 // start; who has not by then missed it. Loop only.
 type ledger struct {
 	deliverWithin time.Duration
-	posting       bool   // this run makes the changes: no other headline counts as one
+	watching      bool   // headlines that others publish count as changes
 	settled       func() // called after a change has been settled
 
-	headlines []*headline // by id
+	headlines []*headline // by id, the newest maxHeadlines
 	posted    *headline   // the last one posted; nil: none yet
 	changes   []*headline // in the order they began
 	live      []*headline // changes not settled, in the same order
@@ -35,8 +39,8 @@ type seenBody struct {
 	headline *headline
 }
 
-func newLedger(deliverWithin time.Duration, posting bool, settled func()) *ledger {
-	return &ledger{deliverWithin: deliverWithin, posting: posting, settled: settled, overall: newLatency()}
+func newLedger(deliverWithin time.Duration, watching bool, settled func()) *ledger {
+	return &ledger{deliverWithin: deliverWithin, watching: watching, settled: settled, overall: newLatency()}
 }
 
 // known returns the headline of a body that was seen before, nil if it was not.
@@ -84,16 +88,24 @@ func (l *ledger) judge(id uint64, text string, now time.Duration, recipients fun
 			return nil, fmt.Errorf("headline %d %.80q was not posted by this run", id, text)
 		}
 		h.id = id
-		l.headlines = slices.Insert(l.headlines, at, h)
+		l.insert(at, h)
 		return h, nil
 	}
 	h := &headline{id: id, text: text, settled: true}
-	l.headlines = slices.Insert(l.headlines, at, h)
-	if n := recipients(id); n > 0 && !l.posting {
-		l.begin(h, n)
-		h.begins(now)
+	l.insert(at, h)
+	if l.watching {
+		if n := recipients(id); n > 0 {
+			l.begin(h, n)
+			h.begins(now)
+		}
 	}
 	return h, nil
+}
+
+// forget forgets all headlines. Not for use when there are changes.
+func (l *ledger) forget() {
+	l.headlines = nil
+	l.seen = [len(l.seen)]seenBody{}
 }
 
 // find returns where the headline of that id is or belongs in l.headlines.
@@ -107,6 +119,14 @@ func (l *ledger) find(id uint64) (at int, found bool) {
 		}
 		return 0
 	})
+}
+
+// insert takes in a headline, for the oldest if there are many.
+func (l *ledger) insert(at int, h *headline) {
+	l.headlines = slices.Insert(l.headlines, at, h)
+	if len(l.headlines) > maxHeadlines {
+		l.headlines = slices.Delete(l.headlines, 0, 1)
+	}
 }
 
 // post takes in a headline that is about to be posted. From now on every
@@ -138,7 +158,7 @@ func (l *ledger) confirm(h *headline, id uint64) error {
 		return fmt.Errorf("headline was posted as %d, which is %.80q already", id, l.headlines[at].text)
 	default:
 		h.id = id
-		l.headlines = slices.Insert(l.headlines, at, h)
+		l.insert(at, h)
 	}
 	return nil
 }

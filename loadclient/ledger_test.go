@@ -51,7 +51,7 @@ type ledgerTest struct {
 
 func newLedgerTest(t *testing.T, posting bool) *ledgerTest {
 	lt := &ledgerTest{T: t, recipients: 3, now: time.Second}
-	lt.ledger = newLedger(10*time.Second, posting, func() { lt.settledN++ })
+	lt.ledger = newLedger(10*time.Second, !posting, func() { lt.settledN++ })
 	return lt
 }
 

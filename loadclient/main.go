@@ -15,6 +15,10 @@
 //
 // With -post it makes the changes itself and exits 0 only when every client
 // received every one of them and no answer was torn or wrong.
+//
+// With -nats it is a client group of the cluster: a set-up, which comes over the
+// bus, says how many clients there are, what they ask and where they connect,
+// and another one may change that at any time. The bus is told how they stand.
 package main
 
 import (
@@ -26,6 +30,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/oklog/run"
@@ -35,6 +40,7 @@ import (
 var version = "dev"
 
 func main() {
+	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), 2)) // the loop, and all else
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -51,8 +57,8 @@ func main() {
 }
 
 // runCommand is the whole command. It returns nil when every client received
-// every change and no answer was torn or wrong, and a usageError when nothing
-// was begun because of the arguments.
+// every change and no answer was torn or wrong, or a group was ended by ctx, and
+// a usageError when nothing was begun because of the arguments.
 func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	cfg, err := parseConfig(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -65,8 +71,12 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		fmt.Fprintln(stdout, "loadclient", version)
 		return nil
 	}
+	log := cfg.logger(stderr)
+	if cfg.nats.URL != "" {
+		return runGroup(ctx, cfg, log)
+	}
 	if err := checkDescriptors(cfg.clients); err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("-c: %w", err)}
 	}
 	text, results := stdout, io.Discard
 	switch cfg.json {
@@ -81,7 +91,6 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		defer f.Close()
 		results = f
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
 	s, err := load(ctx, cfg, text, log)
 	if s != nil {
 		s.writeTable(text)
@@ -99,11 +108,14 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	interrupted := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d, err := newDialer(cfg.hostport(), cfg.clients, log)
+	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-url: %w", err)
 	}
-	p, err := newPool(cfg, d, log)
+	if err := t.dialer.checkPorts(cfg.clients); err != nil {
+		log.Warn("some clients will not connect", "error", err)
+	}
+	p, err := newPool(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +129,7 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 		}
 		g.Add(func() error { return post.run(ctx) }, func(error) { cancel() })
 	}
+	p.setUp(cfg.clients, t)
 	g.Add(p.run, func(error) { p.stop() })
 	g.Add(func() error { return w.run(ctx) }, func(error) { cancel() })
 	err = g.Run()

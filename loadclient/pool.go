@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -22,31 +23,42 @@ var errLoopEnded = errors.New("the event loop has ended")
 // pool is a group of clients on one epoll loop.
 type pool struct {
 	// Immutable after newPool.
-	cfg          config
-	log          *slog.Logger
-	epoch        time.Time // zero of the pool's clock
-	epollFD      int
-	wakeFD       int           // eventfd: there is mail
-	requestHead  []byte        // up to the query, ...
-	requestQuery []byte        // ... up to the value of last_id, ...
-	requestTail  []byte        // ... and the rest
-	doneCh       chan struct{} // closed by run when the loop has ended
-	newsCh       chan struct{} // cap 1; loop to printer: all started, or a change settled
+	cfg        config
+	log        *slog.Logger
+	epoch      time.Time // zero of the pool's clock
+	epollFD    int
+	wakeFD     int           // eventfd: there is mail
+	doneCh     chan struct{} // closed by run when the loop has ended
+	newsCh     chan struct{} // cap 1; loop to printer: all started, or a change settled
+	snapshotCh chan snapshot // cap 1; loop to group: when statistics are due, the latest; nil: no group
 
-	// Event loop only; anybody's once doneCh is closed.
-	clients      []client
-	inState      [states]int
-	timers       *timers
-	dialer       *dialer
-	ledger       *ledger
-	parser       responseParser
-	readBuf      []byte
-	requestBuf   []byte
-	begun        int           // clients that have left idle
-	beganAt      time.Duration // when the first one did
+	// Event loop only; anybody's before run, and once doneCh is closed.
+	clients    []client
+	inState    [states]int
+	timers     *timers
+	ledger     *ledger
+	tally      tally
+	pace       pace
+	parser     responseParser
+	readBuf    []byte
+	requestBuf []byte
+
+	// What the clients are to do, likewise.
+	target     *target // nil: not known yet
+	generation uint32  // of target
+	wanted     int     // clients that are not to be idle
+	cursor     int     // clients before this have begun if they were to
+	begun      int     // clients that have begun since the last set-up
+	beganAt    time.Duration
+
+	// What they did, likewise.
 	started      int           // clients that have had their first answer
 	startedAt    time.Duration // when the last one had
+	errored      int           // clients whose last request failed
+	connections  int
+	deliveries   int
 	faults       [faults]int
+	complaints   [faults]rate.Sometimes
 	reconnects   int           // connections the server closed that were meant to be persistent
 	timeoutsHeld int           // {} answers
 	pollingCh    chan struct{} // closed when all clients are polling; nil: nobody asked
@@ -54,13 +66,14 @@ type pool struct {
 	endErr       error // why the loop ended, nil when stopped
 
 	// Any goroutine.
+	gauges gauges
 	mailMu sync.Mutex
 	mail   []func() // to be run on the loop; guarded by mailMu
 }
 
-// newPool makes a pool of clients that are all idle. Its owner calls close
-// when run has returned and nobody uses the pool any more.
-func newPool(cfg config, d *dialer, log *slog.Logger) (*pool, error) {
+// newPool makes a pool of clients that are all idle until setUp. Its owner calls
+// close when run has returned and nobody uses the pool any more.
+func newPool(cfg config, log *slog.Logger) (*pool, error) {
 	p := &pool{
 		cfg:     cfg,
 		log:     log,
@@ -69,15 +82,19 @@ func newPool(cfg config, d *dialer, log *slog.Logger) (*pool, error) {
 		newsCh:  make(chan struct{}, 1),
 		clients: make([]client, cfg.clients),
 		timers:  newTimers(cfg.clients),
-		dialer:  d,
 		readBuf: make([]byte, readSize),
 	}
-	p.ledger = newLedger(cfg.deliverWithin, cfg.post != "", p.signalNews)
+	if cfg.nats.URL != "" {
+		p.snapshotCh = make(chan snapshot, 1)
+	}
+	p.ledger = newLedger(cfg.deliverWithin, cfg.watching(), p.signalNews)
 	for i := range p.clients {
 		p.clients[i].fd = -1
 	}
+	for f := range p.complaints {
+		p.complaints[f] = rate.Sometimes{First: 5, Interval: time.Minute}
+	}
 	p.inState[idle] = cfg.clients
-	p.writeRequest()
 	var err error
 	if p.epollFD, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -94,24 +111,6 @@ func newPool(cfg config, d *dialer, log *slog.Logger) (*pool, error) {
 	return p, nil
 }
 
-// writeRequest lays out the parts of the request that never change.
-func (p *pool) writeRequest() {
-	u := p.cfg.url
-	query := "?"
-	if u.RawQuery != "" {
-		query = "&"
-	}
-	version := " HTTP/1.1\r\n"
-	tail := "Host: " + u.Host + "\r\nUser-Agent: marquee-loadclient\r\nAccept: application/json\r\n"
-	if p.cfg.reconnect {
-		version = " HTTP/1.0\r\n"
-		tail += "Connection: close\r\n"
-	}
-	p.requestHead = []byte("GET " + u.RequestURI())
-	p.requestQuery = []byte(query + "last_id=")
-	p.requestTail = []byte(version + tail + "\r\n")
-}
-
 // close closes all descriptors.
 func (p *pool) close() {
 	for i := range p.clients {
@@ -124,7 +123,6 @@ func (p *pool) close() {
 // run is the loop. It returns after stop, or with an error when epoll fails.
 func (p *pool) run() error {
 	defer close(p.doneCh)
-	p.beganAt = p.now()
 	events := make([]unix.EpollEvent, eventBatch)
 	for !p.stopping {
 		wait := p.turn()
@@ -133,12 +131,16 @@ func (p *pool) run() error {
 			p.endErr = fmt.Errorf("wait for events: %w", err)
 			return p.endErr
 		}
+		mailed := false
 		for _, e := range events[:max(n, 0)] {
 			if e.Fd == wakeTag {
-				p.readMail()
+				mailed = true
 			} else {
 				p.ready(e.Fd, e.Events)
 			}
+		}
+		if mailed { // last: it may close sockets that there are events of
+			p.readMail()
 		}
 	}
 	return nil
@@ -156,22 +158,48 @@ func (p *pool) turn() int {
 		p.timedOut(i)
 	}
 	p.ledger.expire(now)
-	n, wait := ramp{len(p.clients), p.cfg.rate}.due(now-p.beganAt, p.begun)
-	for range n {
-		p.begun++
-		p.request(int32(p.begun - 1))
-	}
+	wait := p.ramp(now)
 	now = p.now()
-	if at, ok := p.timers.next(); ok && (wait < 0 || at-now < wait) {
-		wait = max(at-now, 0)
+	if at, ok := p.timers.next(); ok {
+		wait = sooner(wait, at-now)
 	}
-	if at, ok := p.ledger.deadline(); ok && (wait < 0 || at-now < wait) {
-		wait = max(at-now, 0)
+	if at, ok := p.ledger.deadline(); ok {
+		wait = sooner(wait, at-now)
+	}
+	if p.snapshotCh != nil {
+		wait = sooner(wait, p.report(now))
 	}
 	if wait < 0 {
 		return -1
 	}
 	return int((wait + time.Millisecond - 1) / time.Millisecond)
+}
+
+// sooner returns the shorter of two waits, of which the first may be -1, for
+// ever, and the second have passed.
+func sooner(wait, other time.Duration) time.Duration {
+	if other = max(other, 0); wait < 0 || other < wait {
+		return other
+	}
+	return wait
+}
+
+// ramp has clients begin that are to at now, and returns how long until there
+// are more, -1 when all have begun.
+func (p *pool) ramp(now time.Duration) (wait time.Duration) {
+	n, wait := ramp{len(p.clients), p.cfg.rate}.due(now-p.beganAt, p.begun)
+	for range n {
+		i, ok := p.next()
+		if !ok {
+			return -1
+		}
+		p.begun++
+		p.begin(i)
+	}
+	if p.cursor == len(p.clients) {
+		return -1
+	}
+	return wait
 }
 
 // now is the time since the pool was made. Safe from any goroutine.
@@ -243,7 +271,7 @@ func (p *pool) signalNews() {
 
 // countStarted counts a client's first answer, complete at now.
 func (p *pool) countStarted(now time.Duration) {
-	if p.started++; p.started == len(p.clients) {
+	if p.started++; p.started == p.wanted {
 		p.startedAt = now
 		p.signalNews()
 	}

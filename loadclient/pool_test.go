@@ -11,21 +11,34 @@ import (
 // newIdlePool returns a pool whose loop does not run: the test is the loop.
 func newIdlePool(tb testing.TB, clients int, url string, flags ...string) *pool {
 	tb.Helper()
-	cfg, err := parseConfig(append([]string{"-c", fmt.Sprint(clients), "-url", url}, flags...), nil)
+	p := newUnsetPool(tb, clients, append([]string{"-url", url}, flags...)...)
+	target, err := newTarget(tb.Context(), p.cfg.url, p.cfg.hostport(), p.cfg.reconnect)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	log := testLog(tb.Output())
-	d, err := newDialer(cfg.hostport(), clients, log)
+	p.setUp(clients, target)
+	return p
+}
+
+// newUnsetPool returns one that is not set up, either.
+func newUnsetPool(tb testing.TB, clients int, flags ...string) *pool {
+	tb.Helper()
+	cfg, err := parseConfig(append([]string{"-c", fmt.Sprint(clients)}, flags...), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := newPool(cfg, d, log)
+	p, err := newPool(cfg, testLog(tb.Output()))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(p.close)
 	return p
+}
+
+// plug gives the client a connection, without the loop's knowledge.
+func (p *pool) plug(i int32, fd int) {
+	p.clients[i].fd, p.clients[i].generation = int32(fd), p.generation
+	p.connections++
 }
 
 // deliveryTest is one polling client at one end of a socket pair.
@@ -50,8 +63,7 @@ func newDeliveryTest(tb testing.TB) *deliveryTest {
 		body := fmt.Sprintf(`{"id": %d, "body": "Flight 123 arriving in terminal A."}`+"\n", i+1)
 		d.answers[i] = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Tue, 24 Sep 2013 01:43:45 GMT\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
-	c := &d.clients[0]
-	c.fd = int32(fds[1])
+	d.plug(0, fds[1])
 	d.request(0)
 	d.deliver(tb)                              // the first answer
 	d.deliver(tb)                              // the change
@@ -127,8 +139,8 @@ func TestRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer unix.Close(fds[0])
-			c := &p.clients[0]
-			c.fd, c.started, c.id = int32(fds[1]), tt.started, 7
+			p.plug(0, fds[1])
+			p.clients[0].started, p.clients[0].id = tt.started, 7
 			p.request(0)
 			n, err := unix.Read(fds[0], p.readBuf)
 			if err != nil || string(p.readBuf[:n]) != tt.want {
@@ -157,7 +169,7 @@ func TestSendInParts(t *testing.T) {
 		}
 		filled += n
 	}
-	p.clients[0].fd = int32(fds[1])
+	p.plug(0, fds[1])
 	p.request(0)
 	if s := p.clients[0].state; s != sending {
 		t.Fatalf("state %v with a full socket, want sending", s)

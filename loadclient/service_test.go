@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,12 +28,13 @@ type service struct {
 	id        uint64
 	text      string
 	polls     int
-	changedCh chan struct{} // closed at the next change
+	urls      map[string]int // requests by URL without last_id
+	changedCh chan struct{}  // closed at the next change
 }
 
 func startService(t *testing.T, answer func(w http.ResponseWriter, body []byte, poll int)) *service {
 	t.Helper()
-	s := &service{hold: time.Minute, answer: answer, changedCh: make(chan struct{})}
+	s := &service{hold: time.Minute, answer: answer, urls: map[string]int{}, changedCh: make(chan struct{})}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.CloseClientConnections()
@@ -81,6 +84,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	last := r.FormValue("last_id")
 	s.mu.Lock()
+	s.urls[withoutLast(r)]++
 	changedCh := s.changedCh
 	current := s.id != 0 && last == strconv.FormatUint(s.id, 10)
 	s.mu.Unlock()
@@ -105,6 +109,28 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, body, poll)
 }
 
+func withoutLast(r *http.Request) string {
+	url := "http://" + r.Host + r.RequestURI
+	for _, separator := range []string{"?", "&"} {
+		url, _, _ = strings.Cut(url, separator+"last_id=")
+	}
+	return url
+}
+
+// asked returns how often which URL was asked for.
+func (s *service) asked() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.urls)
+}
+
+// answered returns how many answers were written.
+func (s *service) answered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls
+}
+
 // change publishes text and returns the headline's JSON.
 func (s *service) change(text string) []byte {
 	s.mu.Lock()
@@ -122,6 +148,17 @@ func (s *service) body() []byte {
 		panic(err)
 	}
 	return append(b, '\n')
+}
+
+// listening returns an address at which connections stand, and nobody speaks.
+func listening(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
 }
 
 // refusing returns a URL at which nobody listens.

@@ -4,8 +4,8 @@ import "time"
 
 // timers holds at most one deadline a client, in a binary heap that knows each
 // client's place. A client always waits for one thing only (a connect, an
-// answer, the end of a rest), so one timer is enough. Setting and expiring
-// allocate nothing.
+// answer, the end of a rest), so one timer is enough. Nothing here allocates but
+// the constructor.
 type timers struct {
 	heap  []timer
 	place []int32 // by client: index in heap, -1 when it has no timer
@@ -50,15 +50,24 @@ func (t *timers) expired(now time.Duration) (client int32, ok bool) {
 		return 0, false
 	}
 	client = t.heap[0].client
+	t.remove(client)
+	return client, true
+}
+
+// remove takes away the deadline that client may have.
+func (t *timers) remove(client int32) {
+	i := int(t.place[client])
+	if i < 0 {
+		return
+	}
 	t.place[client] = -1
 	last := len(t.heap) - 1
 	moved := t.heap[last]
 	t.heap = t.heap[:last]
-	if last > 0 {
-		t.put(0, moved)
-		t.down(0)
+	if i < last {
+		t.put(i, moved)
+		t.up(t.down(i))
 	}
-	return client, true
 }
 
 func (t *timers) put(i int, e timer) {

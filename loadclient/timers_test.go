@@ -26,6 +26,10 @@ func TestTimers(t *testing.T) {
 			client, at := r.Int32N(clients), now+time.Duration(r.IntN(200))
 			timers.set(client, at)
 			deadlines[client] = at
+		} else {
+			client := r.Int32N(clients)
+			timers.remove(client)
+			delete(deadlines, client)
 		}
 		for {
 			at, ok := earliest()
