@@ -49,6 +49,7 @@ func (c *conn) detach() (*lease, error) {
 	}
 	f := os.NewFile(uintptr(fd), "client")
 	nc, err := net.FileConn(f)
+	_ = setTCPKeepAlive(fd) // as it was: package net has set its own
 	f.Close()
 	if err != nil {
 		return nil, fmt.Errorf("take socket over: %w", err)
@@ -111,7 +112,7 @@ func (s *lease) exchange(p *pending) (reusable bool) {
 	in := &content{lease: s, body: p.body, ready: p.content, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
 	p.req.Stream = in
 	resultCh := make(chan upstream.Result, 1)
-	ticket := s.edge.origin.Ask(p.req, false, func(r upstream.Result) { resultCh <- r })
+	ticket := s.edge.origin.Ask(p.req, time.Time{}, func(r upstream.Result) { resultCh <- r })
 	giveUp := func() {
 		if !ticket.Leave() {
 			if r := <-resultCh; r.Answer != nil && r.Answer.Body != nil {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The surplus is told to come again, and there is room as soon as one leaves.
+func TestMaxConnections(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi), "-max-connections", "2")
+	first, second := r.dial(), r.dial()
+	first.get("/1")
+	first.wantAnswer(200, "hi /1")
+	second.get("/2")
+	second.wantAnswer(200, "hi /2")
+	surplus := r.dial()
+	surplus.wantStatus(503)
+	surplus.wantHeader("Retry-After", "5")
+	surplus.wantHeader("Connection", "close")
+	surplus.wantBody("No room for more connections.\n")
+	surplus.wantClosed()
+	r.waitMetric("marquee_connections_refused_total", 1)
+	first.leave()
+	r.waitMetric("marquee_connections", 1)
+	third := r.dial()
+	third.get("/3")
+	third.wantAnswer(200, "hi /3")
+	second.get("/2")
+	second.wantAnswer(200, "hi /2")
+}
+
+// Every address that was given is listened on.
+func TestListenTwice(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi), "-listen", "127.0.0.1:0", "-listen", "[::1]:0")
+	if len(r.listen) != 3 {
+		t.Fatalf("the edge listens on %q, want three addresses", r.listen)
+	}
+	for _, address := range r.listen {
+		c := dial(t, address)
+		c.get("/")
+		c.wantAnswer(200, "hi /")
+	}
+}
+
+// The kernel looks after clients that vanish without a word: what is set on the
+// listener is inherited, and survives a streamed exchange.
+func TestTCPKeepAlive(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_ = http.NewResponseController(w).Flush() // of unknown length
+	}), "-loops", "1")
+	check := func(when string) {
+		t.Helper()
+		eventually(t, func() error {
+			clients := 0
+			r.onLoops(func(l *loop) { l.wheel.each(func(*conn) { clients++ }) })
+			if clients != 1 {
+				return fmt.Errorf("the loops have %d clients, want 1", clients)
+			}
+			return nil
+		})
+		r.onLoops(func(l *loop) {
+			l.wheel.each(func(c *conn) {
+				for _, o := range []struct {
+					name         string
+					level, which int
+					want         int
+				}{
+					{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+					{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
+					{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
+					{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+					{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+				} {
+					if got, err := unix.GetsockoptInt(c.gc.Fd(), o.level, o.which); err != nil || got != o.want {
+						t.Errorf("%s: %s is %d, %v, want %d", when, o.name, got, err, o.want)
+					}
+				}
+			})
+		})
+	}
+	c := r.dial()
+	c.send("GET / HT")
+	r.waitMetric("marquee_connections", 1)
+	check("at first")
+	c.send(strings.TrimPrefix(request("GET", "/"), "GET / HT"))
+	c.wantAnswer(200, "")
+	check("after a stream")
+}
