@@ -46,6 +46,9 @@ const (
 	reconnectJitter = 750 * time.Millisecond
 	// confirmTimeout bounds the wait for the server to confirm a subscription.
 	confirmTimeout = 5 * time.Second
+	// requestTimeout bounds the wait for an answer: whoever is asked may die
+	// instead of answering.
+	requestTimeout = 30 * time.Second
 )
 
 // Config says how to reach NATS.
@@ -83,6 +86,7 @@ type Bus struct {
 	cancel context.CancelFunc
 
 	connected                          atomic.Bool // written by nc's callbacks
+	dialErr                            error       // of the last attempt; nc's callbacks'
 	published, received, refused, lost atomic.Uint64
 
 	itemCh       chan *nats.Msg          // nc's reader → dispatchLoop
@@ -136,9 +140,9 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	case <-b.readyCh:
 		return b, nil
 	case <-ctx.Done():
-		err := b.nc.LastError()
-		b.Close()
-		return nil, fmt.Errorf("connect to nats at %s: %w", servers, cmp.Or(err, ctx.Err()))
+		last := b.nc.LastError()
+		b.Close() // and with it all that writes dialErr
+		return nil, fmt.Errorf("connect to nats at %s: %w, at last because: %w", servers, ctx.Err(), cmp.Or(last, b.dialErr, ErrNotConnected))
 	}
 }
 
@@ -268,6 +272,7 @@ func (b *Bus) handleReconnect(nc *nats.Conn) {
 }
 
 func (b *Bus) handleReconnectError(_ *nats.Conn, err error) {
+	b.dialErr = err
 	b.complain(slog.LevelWarn, "nats not reached, will try again", "err", err)
 }
 
@@ -298,11 +303,13 @@ func (b *Bus) publish(subject string, payload []byte) error {
 	return ownError(b.nc.Publish(subject, payload))
 }
 
-// request sends a payload and returns the answer to it.
+// request sends a payload and returns the answer to it, within requestTimeout.
 func (b *Bus) request(ctx context.Context, subject string, payload []byte) (*nats.Msg, error) {
 	if !b.Connected() {
 		return nil, ErrNotConnected
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	m, err := b.nc.RequestWithContext(ctx, subject, payload)
 	return m, ownError(err)
 }

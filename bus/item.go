@@ -61,9 +61,10 @@ type Subscription struct {
 }
 
 // Subscribe has item called for every item that is published to channel
-// elsewhere. Once it has returned, none is missed: the server has confirmed.
-// When it fails, for one because the connection is down, nothing remains.
-// A channel can have one Subscription at a time.
+// elsewhere. It returns when the server has confirmed: of what reaches that
+// server from then on, none is missed. (The other servers of a cluster are told
+// by it, a moment later.) When it fails, for one because the connection is
+// down, nothing remains. A channel can have one Subscription at a time.
 //
 // lost is called after items were dropped because the subscribers of this bus
 // took too long: the channel may be at a newer item. What a lost connection

@@ -140,6 +140,7 @@ func (a *announcer) run(ctx context.Context, setUp func(Setup) error) error {
 	if err := a.claim(ctx); err != nil {
 		return err
 	}
+	defer a.sayGoodbye() // after all else has been left
 	pingCh := make(chan *nats.Msg, nodeQueue)
 	stop, err = a.bus.listen(ctx, pingCh, pingPrefix+token(a.name))
 	if err != nil {
@@ -153,7 +154,6 @@ func (a *announcer) run(ctx context.Context, setUp func(Setup) error) error {
 		}
 		defer stop()
 	}
-	defer a.sayGoodbye()
 	return a.loop(ctx, rivalCh, pingCh)
 }
 

@@ -22,7 +22,8 @@ type setupAnswer struct {
 }
 
 // SetUp has the client group of that name do what s says, and returns when the
-// group has accepted it. The group's own error comes with its text.
+// group has accepted it. The group's own error comes with its text; no answer
+// is an error when ctx ends, or after 30 s.
 func (b *Bus) SetUp(ctx context.Context, group string, s Setup) error {
 	if err := b.requestSetUp(ctx, group, s); err != nil {
 		return fmt.Errorf("set up group %q: %w", group, err)
