@@ -37,6 +37,7 @@ type ask struct {
 	state askState
 
 	ticket *upstream.Ticket
+	asker  *conn         // whose request it is; nil when it has left
 	put    int           // times asked: a result of an earlier time is void
 	group  *fanout.Group // who waits; nil once answered
 	watch  fanout.Watch  // of the channels, when holding or answered
@@ -69,7 +70,8 @@ func (l *loop) joinable(key []byte) *ask {
 	switch {
 	case a == nil,
 		a.state != waiting && l.now.After(a.until),
-		a.state == answered && (l.shard.Behind() || a.changes != l.edge.origin.Changes()):
+		a.state != holding && a.changes != l.edge.origin.Changes(),
+		a.state == answered && l.shard.Behind():
 		return nil
 	}
 	return a
@@ -92,13 +94,13 @@ func (a *ask) join(c *conn) {
 	}
 }
 
-// send asks the origin; fresh rules out an answer that was kept.
-func (a *ask) send(fresh bool) {
+// send asks the origin; what it was asked before notBefore does not count.
+func (a *ask) send(notBefore time.Time) {
 	l, void := a.loop, a.ticket
 	a.state, a.changes = waiting, l.edge.origin.Changes()
 	a.put++
 	put := a.put
-	a.ticket = l.edge.origin.Ask(a.req, fresh, func(r upstream.Result) {
+	a.ticket = l.edge.origin.Ask(a.req, notBefore, func(r upstream.Result) {
 		l.post(func() {
 			if a.put != put || a.state != waiting {
 				if r.Answer != nil && r.Answer.Body != nil {
@@ -116,11 +118,22 @@ func (a *ask) send(fresh bool) {
 
 // settle acts on what the origin said.
 func (a *ask) settle(r upstream.Result) {
-	switch answer := r.Answer; {
+	answer := r.Answer
+	if answer != nil && (answer.Personal || answer.Body != nil) {
+		a.part()
+		if a.asker == nil {
+			if answer.Body != nil {
+				answer.Body.Close()
+			}
+			return
+		}
+	}
+	switch {
 	case r.Failure != nil:
 		a.give(fanout.NewAnswer(failureResponse(r.Failure)))
 	case r.Alone:
-		a.split()
+		a.asker = nil // his request was not the one that was put
+		a.part()
 	case answer.Body != nil:
 		a.stream(answer)
 	case answer.Hold != nil:
@@ -156,7 +169,7 @@ func (a *ask) enter(r upstream.Result) {
 	standing, at := l.shard.Enter(&a.watch)
 	switch standing {
 	case fanout.Behind:
-		a.again()
+		a.again(l.shard.Moved())
 	case fanout.AtHand:
 		g := a.group
 		a.Answered(at)
@@ -180,10 +193,10 @@ func (a *ask) settled(channels []grip.Channel, asked time.Time) bool {
 // which is not registered yet.
 func (a *ask) await() {
 	put := a.put
-	a.loop.edge.cluster.await(a.watch.Channels, func() {
+	a.loop.edge.cluster.await(a.watch.Channels, func(confirmed time.Time) {
 		a.loop.post(func() {
 			if a.put == put && a.state == waiting {
-				a.again()
+				a.again(confirmed)
 			}
 		})
 	})
@@ -215,9 +228,9 @@ func (a *ask) complete(r upstream.Result) {
 	}
 	if !a.settled(r.Answer.Named, r.Answer.Asked) {
 		// Good for who asked, but not to be kept before the edge is subscribed.
-		a.loop.edge.cluster.await(r.Answer.Named, func() {})
+		a.loop.edge.cluster.await(r.Answer.Named, func(time.Time) {})
 		if r.Kept {
-			a.send(true)
+			a.send(time.Now())
 		} else {
 			a.give(answer)
 		}
@@ -230,8 +243,8 @@ func (a *ask) complete(r upstream.Result) {
 		g := a.group
 		a.keep(answer, upstream.KeepNamed)
 		a.loop.shard.Give(g, answer)
-	case r.Kept:
-		a.send(true)
+	case r.Kept && r.Answer.Asked.Before(a.loop.shard.Moved()):
+		a.send(a.loop.shard.Moved())
 	default:
 		a.give(answer)
 	}
@@ -251,42 +264,40 @@ func (a *ask) give(answer *fanout.Answer) {
 	a.loop.shard.Give(g, answer)
 }
 
-// split makes everybody in the group ask for himself, the answer having been
-// meant for one.
-func (a *ask) split() {
-	var cs []*conn
-	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
-		h.Leave()
-		cs = append(cs, client.(*conn))
-	})
-	a.drop()
+// part makes all of the group but the asker ask for themselves: the answer is
+// meant for the asker alone. Nobody joins the one who is left, if anybody is.
+func (a *ask) part() {
+	a.withdraw()
 	alone := *a.req
 	alone.Key = ""
-	for _, c := range cs {
-		solo := a.loop.newAsk(&alone)
-		solo.join(c)
-		solo.send(false)
+	a.req = &alone
+	var others []*conn
+	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
+		if c := client.(*conn); c != a.asker {
+			h.Leave()
+			others = append(others, c)
+		}
+	})
+	if a.asker == nil {
+		a.drop()
+	}
+	for _, c := range others {
+		c.put(&alone)
 	}
 }
 
-// stream gives an answer whose body follows to one of the group; the others ask
-// for themselves.
+// stream gives the asker, who is the whole group, the answer whose body follows.
 func (a *ask) stream(answer *upstream.Answer) {
-	var first *conn
-	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
-		if first == nil {
-			first = client.(*conn)
-			h.Leave()
-			first.ask = nil
-		}
-	})
-	a.split()
-	first.download(answer)
+	c := a.asker
+	c.hold.Leave()
+	c.ask = nil
+	a.drop()
+	c.download(answer)
 }
 
-// again asks the origin anew, on behalf of a group that may have missed
+// again asks the origin anew, no earlier than notBefore, on behalf of a group that may have missed
 // something; the origin learns how far each channel was known.
-func (a *ask) again() {
+func (a *ask) again(notBefore time.Time) {
 	req := *a.req
 	req.Last = nil
 	for _, c := range a.watch.Channels {
@@ -295,7 +306,7 @@ func (a *ask) again() {
 		}
 	}
 	a.req = &req
-	a.send(true)
+	a.send(notBefore)
 }
 
 // Answered implements fanout.Asker.
@@ -316,11 +327,26 @@ func (a *ask) Missed() {
 		client.(*conn).state = asking
 		a.loop.holds.Add(-1)
 	})
-	a.again()
+	notBefore := a.loop.shard.Moved()
+	if c := a.loop.edge.cluster; c != nil {
+		notBefore = later(notBefore, c.cutOff())
+	}
+	a.again(notBefore)
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // left notes that a connection has left the group.
-func (a *ask) left() {
+func (a *ask) left(c *conn) {
+	if a.asker == c {
+		a.asker = nil
+	}
 	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
 		a.drop()
 	}
@@ -329,7 +355,7 @@ func (a *ask) left() {
 // replaced notes that a newer ask has taken the key over: who is in the group
 // stays in it.
 func (a *ask) replaced() {
-	delete(a.loop.asks, a.req.Key)
+	a.withdraw()
 	if a.state == answered {
 		a.drop()
 	}
@@ -338,9 +364,7 @@ func (a *ask) replaced() {
 // drop ends the ask. Its group, if it is being answered, is the shard's.
 func (a *ask) drop() {
 	l := a.loop
-	if a.req.Key != "" && l.asks[a.req.Key] == a {
-		delete(l.asks, a.req.Key)
-	}
+	a.withdraw()
 	if a.state == answered {
 		l.answered.remove(a)
 	}
@@ -348,6 +372,13 @@ func (a *ask) drop() {
 	l.shard.Leave(&a.watch)
 	if a.ticket != nil {
 		a.ticket.Leave()
+	}
+}
+
+// withdraw puts the ask out of the reach of those who come later.
+func (a *ask) withdraw() {
+	if a.req.Key != "" && a.loop.asks[a.req.Key] == a {
+		delete(a.loop.asks, a.req.Key)
 	}
 }
 

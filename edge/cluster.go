@@ -42,7 +42,8 @@ type cluster struct {
 	mu        sync.Mutex // all below
 	more      sync.Cond  // len(queue) > 0 or closed
 	interests map[string]*interest
-	queue     []string // channels to subscribe to; as many as are awaited
+	queue     []string  // channels to subscribe to; as many as are awaited
+	cutOffAt  time.Time // when items may have been missed, last
 	closed    bool
 }
 
@@ -51,8 +52,8 @@ type interest struct {
 	sub *bus.Subscription // nil until confirmed
 	// since is when the subscription was confirmed, last.
 	since   time.Time
-	waiting []func() // to be called then
-	unheld  int      // seconds without a hold
+	waiting []func(since time.Time) // to be called then
+	unheld  int                     // seconds without a hold
 }
 
 // join connects the edge to the cluster. It waits for NATS until ctx ends.
@@ -107,13 +108,16 @@ func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
 }
 
 // await subscribes to the channels and calls then when all are confirmed, or
-// cannot be. It never blocks; then may be called before it returns.
-func (c *cluster) await(channels []grip.Channel, then func()) {
+// cannot be, with the time of the last confirmation. It never blocks; then is
+// called on another goroutine.
+func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time)) {
 	c.mu.Lock()
-	left := 1
-	done := func() { // with mu held
+	defer c.mu.Unlock()
+	left, confirmed := 1, time.Time{}
+	done := func(since time.Time) { // with mu held
+		confirmed = later(confirmed, since)
 		if left--; left == 0 {
-			go then()
+			go then(confirmed)
 		}
 	}
 	for _, ch := range channels {
@@ -127,10 +131,11 @@ func (c *cluster) await(channels []grip.Channel, then func()) {
 		if in.sub == nil {
 			left++
 			in.waiting = append(in.waiting, done)
+		} else {
+			confirmed = later(confirmed, in.since)
 		}
 	}
-	done()
-	c.mu.Unlock()
+	done(confirmed)
 }
 
 // subscribeLoop subscribes to what is in the queue.
@@ -161,7 +166,7 @@ func (c *cluster) subscribeLoop(ctx context.Context) {
 			delete(c.interests, name) // the next hold tries again
 		}
 		for _, done := range in.waiting {
-			done()
+			done(in.since)
 		}
 		in.waiting = nil
 		c.mu.Unlock()
@@ -204,11 +209,20 @@ func (c *cluster) lingerLoop(ctx context.Context) {
 // lost notes that items of a channel were dropped on their way here.
 func (c *cluster) lost(name string) {
 	c.mu.Lock()
+	c.cutOffAt = time.Now()
 	if in := c.interests[name]; in != nil {
-		in.since = time.Now()
+		in.since = c.cutOffAt
 	}
 	c.mu.Unlock()
 	c.edge.doubt(func(s *fanout.Shard) { s.Doubt(name) })
+}
+
+// cutOff returns when items may have been missed, last: what the origin was
+// asked before then does not help who is in doubt.
+func (c *cluster) cutOff() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cutOffAt
 }
 
 // up notes that the cluster is within reach again: every channel may have
@@ -216,8 +230,9 @@ func (c *cluster) lost(name string) {
 func (c *cluster) up() {
 	c.edge.log.Info("back on NATS: asking the origin again for what is held")
 	c.mu.Lock()
+	c.cutOffAt = time.Now()
 	for _, in := range c.interests {
-		in.since = time.Now()
+		in.since = c.cutOffAt
 	}
 	c.mu.Unlock()
 	time.AfterFunc(rand.N(doubtSpread), func() { c.edge.doubt((*fanout.Shard).DoubtAll) })

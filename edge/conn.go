@@ -95,7 +95,7 @@ func (c *conn) leave(was state) {
 	c.ask = nil
 	c.hold.Leave()
 	if a != nil {
-		a.left()
+		a.left(c)
 	}
 }
 

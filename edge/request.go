@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"marquee/fanout"
 	"marquee/grip"
@@ -79,8 +80,9 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 // put asks the origin on behalf of c.
 func (c *conn) put(r *upstream.Request) {
 	a := c.loop.newAsk(r)
+	a.asker = c
 	a.join(c)
-	a.send(false)
+	a.send(time.Time{})
 }
 
 // shareable reports whether the answer to a request can serve for an equal

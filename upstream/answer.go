@@ -31,7 +31,9 @@ type Answer struct {
 	// as open.
 	Body io.ReadCloser
 
-	personal bool // for the one who asked alone
+	// Personal: it is for the one whose request was put, and for nobody with an
+	// equal one.
+	Personal bool
 }
 
 // A Failure is an answer that the edge gives because it got none.

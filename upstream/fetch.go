@@ -90,7 +90,7 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	a := &Answer{
 		Response: grip.Response{Code: resp.StatusCode, Reason: reason(resp.Status), Header: header},
 		Length:   resp.ContentLength,
-		personal: personal(header, false),
+		Personal: personal(header, false),
 	}
 	if a.Response.Code < 200 {
 		return nil, fmt.Errorf("%w: status %d to a request without Upgrade", errUnwritten, a.Response.Code)
@@ -145,7 +145,7 @@ func (c *Client) instruct(a *Answer, body io.Reader) (*Answer, error) {
 		Hold: in.Hold, Named: in.Named,
 		// A JSON instruct has two headers: the client gets the inner one, but
 		// the outer one too says what the instruct depends on.
-		personal: personal(a.Response.Header, held) || personal(in.Response.Header, held),
+		Personal: personal(a.Response.Header, held) || personal(in.Response.Header, held),
 	}, nil
 }
 

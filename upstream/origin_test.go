@@ -226,10 +226,15 @@ type asker struct {
 	resultCh chan Result
 }
 
-// ask asks, and leaves at the end of the test.
+// ask asks, and leaves at the end of the test. A fresh one takes nothing that was
+// put before.
 func ask(t testing.TB, c *Client, r *Request, fresh bool) *asker {
 	a := &asker{t: t, resultCh: make(chan Result, 1)}
-	a.ticket = c.Ask(r, fresh, func(r Result) {
+	notBefore := time.Time{}
+	if fresh {
+		notBefore = time.Now().Add(1) // in a bubble the clock stands still
+	}
+	a.ticket = c.Ask(r, notBefore, func(r Result) {
 		select {
 		case a.resultCh <- r:
 		default:

@@ -23,7 +23,7 @@ type Result struct {
 	// again with a request without a key.
 	Alone bool
 	// Kept: the answer was there before it was asked for. Whoever finds it
-	// outdated asks again, fresh.
+	// outdated asks again.
 	Kept bool
 }
 
@@ -38,6 +38,7 @@ type Ticket struct {
 type call struct {
 	client *Client
 	req    *Request
+	first  *Ticket // whose request it is
 	job    job
 	cancel context.CancelFunc
 
@@ -46,18 +47,21 @@ type call struct {
 	answer  *Answer   // once there, while it may be given to others
 	settled bool
 	until   time.Time // end of the time for which answer may be given
-	changes int64     // Client.changes when it was put
+	asked   time.Time // when the origin was asked; zero while in line
+	changes int64     // Client.changes then
 }
 
 // Ask puts a request, or joins an equal one that is open or whose answer still
-// stands; fresh rules out the latter. done is called once, on some other
-// goroutine, unless the ticket is left in time. Safe from any goroutine; never blocks.
-func (c *Client) Ask(req *Request, fresh bool, done func(Result)) *Ticket {
+// stands, unless the origin was asked before notBefore, or before a change that
+// passed through here; the zero time rules out nothing. done is called once, on
+// some other goroutine, unless the ticket is left in time. Safe from any
+// goroutine; never blocks.
+func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Ticket {
 	t := &Ticket{done: done}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if req.Key != "" {
-		if old := c.calls[req.Key]; old != nil && (!old.settled || !fresh && old.stands()) {
+		if old := c.calls[req.Key]; old != nil && old.stands(notBefore) {
 			t.call = old
 			old.tickets = append(old.tickets, t)
 			c.joined.Add(1)
@@ -68,7 +72,7 @@ func (c *Client) Ask(req *Request, fresh bool, done func(Result)) *Ticket {
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cl := &call{client: c, req: req, cancel: cancel, tickets: []*Ticket{t}, changes: c.changes.Load()}
+	cl := &call{client: c, req: req, cancel: cancel, first: t, tickets: []*Ticket{t}}
 	t.call = cl
 	cl.job = job{
 		run: func() { cl.run(ctx) },
@@ -84,20 +88,30 @@ func (c *Client) Ask(req *Request, fresh bool, done func(Result)) *Ticket {
 	return t
 }
 
-// stands reports whether the answer that is kept may still be given. Client.mu.
-func (cl *call) stands() bool {
-	return time.Now().Before(cl.until) &&
-		(cl.answer.Hold != nil || cl.changes == cl.client.changes.Load())
+// stands reports whether the call's answer, there or to come, serves who may be
+// told only what the origin knew at notBefore or later. Client.mu.
+func (cl *call) stands(notBefore time.Time) bool {
+	switch {
+	case cl.asked.IsZero():
+		return true // it is still to be asked
+	case cl.asked.Before(notBefore):
+		return false
+	case cl.settled && cl.answer.Hold != nil:
+		return time.Now().Before(cl.until) // its ids tell whether it is outdated
+	}
+	return cl.changes == cl.client.changes.Load() && (!cl.settled || time.Now().Before(cl.until))
 }
 
 // run is the goroutine of an open request.
 func (cl *call) run(ctx context.Context) {
 	c := cl.client
 	c.requests.Add(1)
-	asked := time.Now()
+	c.mu.Lock()
+	cl.asked, cl.changes = time.Now(), c.changes.Load()
+	c.mu.Unlock()
 	a, f := c.fetch(ctx, cl.req)
 	if a != nil {
-		a.Asked = asked
+		a.Asked = cl.asked
 	}
 	if !safe(cl.req.Method) {
 		c.changes.Add(1)
@@ -119,7 +133,7 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	c.mu.Lock()
 	cl.settled = true
 	tickets := slices.Clone(cl.tickets)
-	alone := a != nil && (a.Body != nil || a.personal)
+	alone := a != nil && (a.Body != nil || a.Personal)
 	switch {
 	case alone || f != nil:
 	case a.Hold != nil:
@@ -134,11 +148,11 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	}
 	c.mu.Unlock()
 
-	if len(tickets) == 0 && a != nil && a.Body != nil {
+	if a != nil && a.Body != nil && !slices.Contains(tickets, cl.first) {
 		a.Body.Close()
 	}
-	for i, t := range tickets {
-		if alone && i > 0 {
+	for _, t := range tickets {
+		if alone && t != cl.first {
 			t.done(Result{Alone: true})
 		} else {
 			t.done(Result{Answer: a, Failure: f})

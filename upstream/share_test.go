@@ -108,7 +108,7 @@ func TestShare(t *testing.T) {
 			c := newClient(t, serve(t, g.ServeHTTP))
 			first := ask(t, c, get("k"), false)
 			g.arrived(t)
-			second, third := ask(t, c, get("k"), false), ask(t, c, get("k"), true)
+			second, third := ask(t, c, get("k"), false), ask(t, c, get("k"), false)
 			close(g.passCh)
 			first.want(tt.want.first)
 			second.want(tt.want.others)
@@ -204,8 +204,8 @@ func TestLeaveWhileOthersWait(t *testing.T) {
 	}
 }
 
-// TestLeaveFirstOfPersonal: who has joined gets a personal answer if he who
-// asked first has left.
+// TestLeaveFirstOfPersonal: when the one whose request was put has left, an
+// answer that may depend on what is not in the key is for nobody.
 func TestLeaveFirstOfPersonal(t *testing.T) {
 	g := newGate(answer("Set-Cookie: a=b", "body"))
 	c := newClient(t, serve(t, g.ServeHTTP))
@@ -214,9 +214,36 @@ func TestLeaveFirstOfPersonal(t *testing.T) {
 	second, third := ask(t, c, get("k"), false), ask(t, c, get("k"), false)
 	first.ticket.Leave()
 	close(g.passCh)
-	second.want("answer body")
+	second.want("alone")
 	third.want("alone")
 	first.wantNone()
+}
+
+// TestNotBefore: who has learned that there is news does not join a request that
+// may have been answered without it, but does join one that was put since.
+func TestNotBefore(t *testing.T) {
+	g := newGate(answer(holding, channel, "body"))
+	c := newClient(t, serve(t, g.ServeHTTP))
+	first := ask(t, c, get("k"), false)
+	g.arrived(t)
+	news := time.Now()
+	results := make(chan Result, 2)
+	for range 2 {
+		ticket := c.Ask(get("k"), news, func(r Result) { results <- r })
+		t.Cleanup(func() { ticket.Leave() })
+	}
+	g.arrived(t)
+	g.wantQuiet(t)
+	close(g.passCh)
+	first.want("answer body")
+	for range 2 {
+		if got := describe(receive(t, results, "result")); got != "answer body" {
+			t.Errorf("got %s, want the answer to the second request", got)
+		}
+	}
+	if s := c.Stats(); s.Requests != 2 {
+		t.Errorf("%d requests, want 2", s.Requests)
+	}
 }
 
 func TestLeaveAll(t *testing.T) {
@@ -402,6 +429,25 @@ func TestKeptChangedMeanwhile(t *testing.T) {
 	ask(t, c, get("k"), false).want("answer body")
 }
 
+// TestJoinAfterChange: who asks after a POST has passed does not join what was
+// asked before it.
+func TestJoinAfterChange(t *testing.T) {
+	g := newGate(answer("body"))
+	c := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			g.ServeHTTP(w, r)
+		}
+	}))
+	first := ask(t, c, get("k"), false)
+	g.arrived(t)
+	ask(t, c, &Request{Method: "POST", Host: "h", Target: "/"}, false).want("answer ")
+	second := ask(t, c, get("k"), false)
+	g.arrived(t)
+	close(g.passCh)
+	first.want("answer body")
+	second.want("answer body")
+}
+
 func TestChanges(t *testing.T) {
 	origin := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/fail" {
@@ -421,7 +467,7 @@ func TestChanges(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClient(t, origin)
 			changesCh := make(chan int64)
-			c.Ask(&Request{Method: tt.method, Host: "h", Target: tt.target}, false, func(Result) { changesCh <- c.Changes() })
+			c.Ask(&Request{Method: tt.method, Host: "h", Target: tt.target}, time.Time{}, func(Result) { changesCh <- c.Changes() })
 			if got := receive(t, changesCh, "result"); got != tt.want {
 				t.Errorf("Changes() = %d when the answer is given, want %d", got, tt.want)
 			}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestShareStress asks, joins, reads and leaves at random, and checks that
@@ -95,7 +96,11 @@ func TestShareStress(t *testing.T) {
 				if random.IntN(50) == 0 {
 					r.Method, r.Key = "POST", ""
 				}
-				ticket := c.Ask(r, random.IntN(3) == 0, func(r Result) {
+				notBefore := time.Time{}
+				if random.IntN(3) == 0 {
+					notBefore = time.Now()
+				}
+				ticket := c.Ask(r, notBefore, func(r Result) {
 					calls.Add(1)
 					resultCh <- r
 				})
