@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -41,7 +42,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stdout, "edge", version)
 		return nil
 	}
-	e, err := newEdge(cfg, newLogger(cfg, stderr))
+	log := newLogger(cfg, stderr)
+	slog.SetDefault(log) // what libraries log, net/http for one, comes out alike
+	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err
 	}
