@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -12,6 +13,13 @@ import (
 // keepAnswered is how long an item that has answered an ask answers those who
 // ask the same a moment later, if the channel does not move on.
 const keepAnswered = 10 * time.Second
+
+// The pauses before the origin is asked again for a group that was held, when it
+// gives no good answer: from the first, doubling, to the last, less up to half.
+const (
+	retryFirst = time.Second
+	retryLast  = 16 * time.Second
+)
 
 // askState is how far an ask has come:
 //
@@ -43,10 +51,11 @@ type ask struct {
 	watch  fanout.Watch  // of the channels, when holding or answered
 
 	timeout  time.Duration  // of the hold
-	response *fanout.Answer // what the hold's timeout gives
+	response *fanout.Answer // what the hold's timeout gives; nil before it is held
 	answer   *fanout.Answer // when answered
 	until    time.Time      // after this nobody joins, and the origin is asked
 	changes  int64          // upstream's count when asked
+	failures int            // in a row, since the hold
 
 	older, newer *ask // in loop.answered
 }
@@ -129,6 +138,8 @@ func (a *ask) settle(r upstream.Result) {
 		}
 	}
 	switch {
+	case r.Failure != nil && a.response != nil:
+		a.retry()
 	case r.Failure != nil:
 		a.give(fanout.NewAnswer(failureResponse(r.Failure)))
 	case r.Alone:
@@ -175,7 +186,7 @@ func (a *ask) enter(r upstream.Result) {
 		a.Answered(at)
 		l.shard.Give(g, at)
 	case fanout.Holding:
-		a.state, a.response = holding, a.newAnswer(r.Answer)
+		a.state, a.response, a.failures = holding, a.newAnswer(r.Answer), 0
 		a.timeout = l.edge.origin.HoldTimeout(hold)
 		a.until = l.now.Add(a.timeout)
 		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
@@ -295,8 +306,9 @@ func (a *ask) stream(answer *upstream.Answer) {
 	c.download(answer)
 }
 
-// again asks the origin anew, no earlier than notBefore, on behalf of a group that may have missed
-// something; the origin learns how far each channel was known.
+// again asks the origin anew, no earlier than notBefore, on behalf of a group
+// that may have missed something; the origin learns how far each channel was
+// known.
 func (a *ask) again(notBefore time.Time) {
 	req := *a.req
 	req.Last = nil
@@ -307,6 +319,23 @@ func (a *ask) again(notBefore time.Time) {
 	}
 	a.req = &req
 	a.send(notBefore)
+}
+
+// retry asks again some time later, for a group that was held already: that the
+// origin is away for a while is no reason to let go of its clients. They wait on
+// under the deadline that they have.
+func (a *ask) retry() {
+	delay := min(retryFirst<<min(a.failures, 10), retryLast)
+	delay -= rand.N(delay / 2)
+	a.failures++
+	put := a.put
+	time.AfterFunc(delay, func() {
+		a.loop.post(func() {
+			if a.put == put && a.state == waiting {
+				a.send(time.Now())
+			}
+		})
+	})
 }
 
 // Answered implements fanout.Asker.

@@ -50,14 +50,15 @@ func (c *conn) expired() {
 		}
 	case body:
 		c.refuse(http.StatusRequestTimeout, lateRequest)
-	case asking:
-		wheel.set(c, askingCheck)
-	case held:
-		if c.hold.Group().Answering() {
+	case asking, held:
+		switch {
+		case c.hold.Group().Answering():
 			wheel.set(c, tick) // the answer is on its way, in this or the next turns
-			return
+		case c.ask.response == nil:
+			wheel.set(c, askingCheck)
+		default:
+			c.timeOut() // also when the origin is being asked again meanwhile
 		}
-		c.timeOut()
 	case flushing:
 		c.checkBacklog()
 	case lingering:
@@ -68,7 +69,7 @@ func (c *conn) expired() {
 // timeOut ends a hold with the answer that the origin gave for this case.
 func (c *conn) timeOut() {
 	wire := c.ask.response.Wire(c.hold.Variant)
-	c.leave(held)
+	c.leave(c.state)
 	c.respond(wire)
 }
 
