@@ -159,11 +159,11 @@ func (c *conn) drain() {
 		if !c.slow && c.available() == 0 {
 			c.close()
 		}
-	case body, asking:
+	case body:
 		c.hold.Variant |= fanout.Close
-	case held:
+	case asking, held:
 		c.hold.Variant |= fanout.Close
-		if !c.hold.Group().Answering() {
+		if c.ask.response != nil && !c.hold.Group().Answering() {
 			c.timeOut()
 		}
 	}
