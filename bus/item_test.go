@@ -260,12 +260,18 @@ func newJam(t *testing.T, b *Bus) *jam {
 
 // fill blocks b and fills the queue in front of it.
 func (j *jam) fill(t *testing.T, from, b *Bus) {
+	drained(t, b)
 	publish(t, from, numbered("jam", 0))
 	receive(t, j.entered, "item")
 	for i := range itemQueue {
 		publish(t, from, numbered("jam", i+1))
 	}
 	eventually(t, "the queue is full", func() bool { return len(b.itemCh) == cap(b.itemCh) })
+}
+
+// drained waits until there is room for all that comes.
+func drained(t *testing.T, b *Bus) {
+	eventually(t, "the queue is empty", func() bool { return len(b.itemCh) == 0 })
 }
 
 // TestLoss has items of a channel dropped twice, with nothing received between:
@@ -293,6 +299,7 @@ func TestLoss(t *testing.T) {
 	if !log.contains("items lost") || !log.contains("channel=c lost=1") {
 		t.Errorf("loss is not in the log: %s", log.String())
 	}
+	drained(t, to)
 	publish(t, from, numbered("c", 4))
 	if got := receive(t, itemCh, "item"); got.ID != "4" {
 		t.Errorf("item %s after the losses, want 4", got.ID)
