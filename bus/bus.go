@@ -75,25 +75,27 @@ type Config struct {
 // goroutine. Those that send may block for up to 2 s behind a server that
 // reads slowly: event loops leave them to other goroutines.
 type Bus struct {
-	nc         *nats.Conn
-	log        *slog.Logger
-	onUp       func()
-	onDown     func(error)
-	opening    []byte        // of every payload
-	complaints *rate.Limiter // of logs about others' messages
-	// ctx ends when Close is called.
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	connected                          atomic.Bool // written by nc's callbacks
-	dialErr                            error       // of the last attempt; nc's callbacks'
-	published, received, refused, lost atomic.Uint64
-
+	// Immutable after Connect.
+	nc           *nats.Conn
+	log          *slog.Logger
+	onUp         func()
+	onDown       func(error)
+	opening      []byte          // of every payload
+	complaints   *rate.Limiter   // of logs about others' messages
+	ctx          context.Context // ends when Close is called
+	cancel       context.CancelFunc
 	itemCh       chan *nats.Msg          // nc's reader → dispatchLoop
 	slowCh       chan *nats.Subscription // nc's callbacks → dispatchLoop
 	dispatchedCh chan struct{}           // closed when dispatchLoop has ended
 	readyCh      chan struct{}           // closed at the first connection
 	closedCh     chan struct{}           // closed by nc's last callback
+
+	// Of nc's callbacks, which come one at a time. Others read dialErr when the
+	// last has returned.
+	connected atomic.Bool
+	dialErr   error // of the last attempt to reach a server
+
+	published, received, refused, lost atomic.Uint64 // see Counters
 
 	mu            sync.RWMutex
 	subscriptions map[string]*Subscription // by subject

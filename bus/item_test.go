@@ -245,7 +245,8 @@ type jam struct {
 
 // newJam jams b on the channel "jam".
 func newJam(t *testing.T, b *Bus) *jam {
-	j := &jam{make(chan struct{}), make(chan struct{})}
+	j := &jam{make(chan struct{}, 1), make(chan struct{})}
+	t.Cleanup(func() { close(j.release) }) // or a failed test would not end
 	_, err := b.Subscribe(t.Context(), "jam", func(i grip.Item) {
 		if i.ID == "0" {
 			j.entered <- struct{}{}

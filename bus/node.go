@@ -2,13 +2,13 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 )
 
 const (
@@ -112,7 +112,7 @@ func (b *Bus) Announce(ctx context.Context, node func() Node, setUp func(Setup) 
 		bus:  b,
 		name: name,
 		node: node,
-		id:   Identity{Host: host, PID: os.Getpid(), Instance: nuid.Next(), Since: time.Now().UTC().Round(0)},
+		id:   Identity{Host: host, PID: os.Getpid(), Instance: rand.Text(), Since: time.Now().UTC().Round(0)},
 	}
 	if err := a.run(ctx, setUp); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("announce node %q: %w", name, err)
