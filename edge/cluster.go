@@ -189,21 +189,40 @@ func (c *cluster) lingerLoop(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		var left []*bus.Subscription
-		c.mu.Lock()
-		for name, in := range c.interests {
-			if in.sub == nil || c.edge.hub.Holds(name) {
-				in.unheld = 0
-			} else if in.unheld++; in.unheld > lingerSeconds {
-				delete(c.interests, name)
-				left = append(left, in.sub)
-			}
-		}
-		c.mu.Unlock()
-		for _, sub := range left {
+		for name, sub := range c.unheld() {
 			sub.Close()
+			c.left(name)
 		}
 	}
+}
+
+// unheld counts a second for each channel without a hold and returns those that
+// have had none for long enough. They count as not subscribed to from here on.
+func (c *cluster) unheld() map[string]*bus.Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	subs := make(map[string]*bus.Subscription)
+	for name, in := range c.interests {
+		if in.sub == nil || c.edge.hub.Holds(name) {
+			in.unheld = 0
+		} else if in.unheld++; in.unheld > lingerSeconds {
+			subs[name], in.sub = in.sub, nil
+		}
+	}
+	return subs
+}
+
+// left notes that the subscription to a channel has been closed. If somebody
+// holds for it meanwhile, it is begun anew.
+func (c *cluster) left(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.interests[name].waiting) == 0 {
+		delete(c.interests, name)
+		return
+	}
+	c.queue = append(c.queue, name)
+	c.more.Signal()
 }
 
 // lost notes that items of a channel were dropped on their way here.
