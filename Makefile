@@ -4,7 +4,7 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
 FUZZTIME := 2s
 
-.PHONY: build demo run test check unit race fuzz bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k run test check unit race fuzz bench bench-main profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -12,7 +12,13 @@ build: ## Build the commands into bin/.
 demo: build ## Three headlines to 5,000 clients on this machine; fails if one is missed.
 	@bin/bench demo
 
-run: build ## The same, but it stays up until Ctrl-C and says what to type.
+demo-100k: build ## The whole of 2013 on this machine: 20 edges, 20 groups, 100,000 clients.
+	@bin/bench demo-100k
+
+demo-20k: build ## The same with a fifth of it.
+	@bin/bench demo-100k -capacity 20000 -out out/demo-20k
+
+run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 	@bin/bench run
 
 test: check unit race fuzz ## Everything that must hold before a change lands.

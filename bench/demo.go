@@ -85,7 +85,7 @@ func stayUp(ctx context.Context, stdout, stderr io.Writer, clients int) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := postHeadline(ctx, s.originURL, headline); err != nil {
+	if err := postHeadline(ctx, http.DefaultClient, s.originURL, headline); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, `The edge is at %[1]s, its control endpoint at %[2]s.
@@ -108,14 +108,14 @@ Each change shows below as it reaches the %[4]s clients. Ctrl-C stops everything
 }
 
 // postHeadline changes the headline once.
-func postHeadline(ctx context.Context, to, text string) error {
+func postHeadline(ctx context.Context, client *http.Client, to, text string) error {
 	form := url.Values{"body": {text}}.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form))
 	if err != nil {
 		return fmt.Errorf("post a headline: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		return fmt.Errorf("post a headline: %w", err)
 	}

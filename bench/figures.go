@@ -241,7 +241,7 @@ func (m *measurement) rush(ctx context.Context) (err error) {
 			return err
 		}
 		start := time.Now()
-		if err := postHeadline(ctx, s.originURL, headline); err != nil {
+		if err := postHeadline(ctx, http.DefaultClient, s.originURL, headline); err != nil {
 			return err
 		}
 		after, err := s.await(ctx, askForTime, "all clients are held again", func(now metrics) bool {
@@ -334,7 +334,7 @@ func (m *measurement) startStack(ctx context.Context) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := postHeadline(ctx, s.originURL, headline); err != nil {
+	if err := postHeadline(ctx, http.DefaultClient, s.originURL, headline); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil

@@ -38,6 +38,20 @@ func thisMachine() machine {
 	return m
 }
 
+// kernelSettings are those that a delivery to very many depends on, as they are.
+func kernelSettings() map[string]string {
+	settings := make(map[string]string)
+	for _, name := range []string{
+		"net.core.netdev_max_backlog", "net.core.somaxconn", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_congestion_control",
+		"net.ipv4.tcp_mem", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
+	} {
+		if value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/")); err == nil {
+			settings[name] = strings.Join(strings.Fields(string(value)), " ")
+		}
+	}
+	return settings
+}
+
 // cpuModel finds the first model name in the contents of /proc/cpuinfo.
 func cpuModel(info []byte) string {
 	lines := bufio.NewScanner(bytes.NewReader(info))

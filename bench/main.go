@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.Subcommands = []*ffcli.Command{
 		demoCommand(stdout, stderr),
 		runCommand(stdout, stderr),
+		demo100kCommand(stdout, stderr),
 		mainCommand(stdout, stderr),
 		floorCommand(stderr),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -70,12 +71,98 @@ func (p *process) settledMemory(ctx context.Context) (float64, error) {
 
 // cpuTime returns the CPU time that the child has used.
 func (p *process) cpuTime() (time.Duration, error) {
+	t, err := cpuTime(p.pid)
+	if err != nil {
+		return 0, fmt.Errorf("read the CPU time of %s: %w", p.name, err)
+	}
+	return t, nil
+}
+
+func cpuTime(pid int) (time.Duration, error) {
 	// The clock of another process, as clock_getcpuclockid(3) makes it: to the
 	// nanosecond, where /proc counts ticks of 10 ms.
 	const schedClock = 2
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^p.pid<<3|schedClock), &t); err != nil {
-		return 0, fmt.Errorf("read the CPU time of %s: %w", p.name, err)
+	if err := unix.ClockGettime(int32(^pid<<3|schedClock), &t); err != nil {
+		return 0, err
 	}
 	return time.Duration(t.Nano()), nil
+}
+
+// cpuByCommand returns the seconds of CPU time that we and our descendants have
+// used, by the name of the command. A process that ends takes its time away.
+func cpuByCommand() (map[string]float64, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	type entry struct {
+		command string
+		pid     int
+	}
+	children := make(map[int][]entry)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		pid, command, parent, err := parseStat(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		children[parent] = append(children[parent], entry{command, pid})
+	}
+	seconds := make(map[string]float64)
+	family := []entry{{"bench", os.Getpid()}}
+	for len(family) > 0 {
+		member := family[0]
+		family = append(family[1:], children[member.pid]...)
+		if t, err := cpuTime(member.pid); err == nil { // else it has ended
+			seconds[member.command] += t.Seconds()
+		}
+	}
+	return seconds, nil
+}
+
+// parseStat reads the beginning of /proc/PID/stat: "pid (command) state parent".
+// The command may have spaces and parentheses itself.
+func parseStat(text string) (pid int, command string, parent int, err error) {
+	first, rest, found := strings.Cut(text, " (")
+	command, rest, foundEnd := cutLast(rest, ") ")
+	fields := strings.Fields(rest)
+	if !found || !foundEnd || len(fields) < 2 {
+		return 0, "", 0, fmt.Errorf("unexpected %.100q", text)
+	}
+	if pid, err = strconv.Atoi(first); err == nil {
+		parent, err = strconv.Atoi(fields[1])
+	}
+	return pid, command, parent, err
+}
+
+// droppedPackets returns how many packets have found the queue of a CPU full
+// since the machine started.
+func droppedPackets() (int64, error) {
+	text, err := os.ReadFile("/proc/net/softnet_stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the count of dropped packets: %w", err)
+	}
+	return parseDropped(string(text))
+}
+
+// parseDropped adds up the second column, in hex, of /proc/net/softnet_stat,
+// which has a line for each CPU.
+func parseDropped(text string) (int64, error) {
+	var sum int64
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			return 0, fmt.Errorf("count dropped packets: unexpected line %q", line)
+		}
+		n, err := strconv.ParseInt(fields[1], 16, 64)
+		if err != nil {
+			return 0, fmt.Errorf("count dropped packets: %w", err)
+		}
+		sum += n
+	}
+	return sum, nil
 }
