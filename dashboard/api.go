@@ -27,6 +27,7 @@ func (d *dashboard) handler() http.Handler {
 		mux.HandleFunc("POST /headline"+end, d.guarded(d.postedHeadline))
 		mux.HandleFunc("POST /capacity"+end, d.guarded(d.postedCapacity))
 	}
+	mux.Handle("/", newPage())
 	return mux
 }
 
@@ -64,13 +65,12 @@ func (d *dashboard) getStatus(w http.ResponseWriter, r *http.Request) {
 func (d *dashboard) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		err := r.ParseMultipartForm(maxForm)
 		var tooLong *http.MaxBytesError
-		switch {
+		switch err := parseForm(r); {
 		case errors.As(err, &tooLong):
 			answer(w, http.StatusRequestEntityTooLarge, problem("the form is longer than "+strconv.Itoa(maxForm)+" bytes"))
 			return
-		case err != nil && !errors.Is(err, http.ErrNotMultipart):
+		case err != nil:
 			answer(w, http.StatusBadRequest, problem("the form is malformed"))
 			return
 		}
@@ -81,6 +81,18 @@ func (d *dashboard) guarded(next http.HandlerFunc) http.HandlerFunc {
 		}
 		next(w, r)
 	}
+}
+
+// parseForm reads the form in the body of r, in either encoding.
+func parseForm(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	err := r.ParseMultipartForm(maxForm)
+	if errors.Is(err, http.ErrNotMultipart) {
+		return nil
+	}
+	return err
 }
 
 // postedHeadline makes the form field body the headline.

@@ -77,11 +77,7 @@ func (d *dashboard) arrange(ctx context.Context) (waiting bool) {
 	}
 	d.conductor.conduct(ctx, a.orders)
 	if !maps.Equal(a.pairs, d.keptPairs) {
-		data, err := json.Marshal(a.pairs)
-		if err == nil {
-			err = d.bus.Keep(ctx, pairsKey, data)
-		}
-		if err == nil {
+		if err := d.keepPairs(ctx, a.pairs); err == nil {
 			d.keptPairs = a.pairs
 		} else if ctx.Err() == nil {
 			d.log.Warn("pairs of groups and edges not kept for a restart", "err", err)
@@ -89,6 +85,16 @@ func (d *dashboard) arrange(ctx context.Context) (waiting bool) {
 	}
 	d.changed()
 	return a.waiting
+}
+
+func (d *dashboard) keepPairs(ctx context.Context, p pairs) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	return d.bus.Keep(ctx, pairsKey, data)
 }
 
 // plan computes the arrangement, and takes its pairs.

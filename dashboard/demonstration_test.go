@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -117,6 +118,7 @@ func isThere(pid int) bool {
 	return err == nil && !strings.Contains(string(data), ") Z ")
 }
 
+// startRealOrigin starts an origin, and returns the URL of the NATS server in it.
 func startRealOrigin(t *testing.T) (c *command, natsURL string) {
 	c = launch(t, "origin", "-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-data", t.TempDir())
 	return c, c.log.await(t, `msg=ready .*nats=(\S+)`)[1]
@@ -198,21 +200,23 @@ func TestDemonstration(t *testing.T) {
 		t.Errorf("the poll after status %d is answered %.40s…, want the next one", s.ID, next)
 	}
 
-	// An edge dies: it is started again, its group finds it, nobody is lost.
+	// An edge dies, then a group: it is started again, the pair finds together,
+	// nobody is lost.
 	before := d.children(t)
-	killed := before["a-edge-01"]
-	if len(before) != 5 || killed == 0 {
+	if len(before) != 5 {
 		t.Fatalf("the dashboard's processes are %v, want 2 edges, 2 groups and the page's edge", before)
 	}
-	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for _, victim := range []string{"a-edge-01", "b-group-01"} {
+		if err := syscall.Kill(before[victim], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		send("after the end of " + victim)
+		d.log.await(t, `node joined.* node=`+victim+` (?s:.*)node joined.* node=`+victim+` `)
+		eventually(t, "every client has the headline", func() bool {
+			s := status()
+			return s.Headline.Body == "after the end of "+victim && s.Received == 200 && s.Started == 200
+		})
 	}
-	send("fourth")
-	d.log.await(t, `node joined.* node=a-edge-01 (?s:.*)node joined.* node=a-edge-01 `)
-	eventually(t, "every client has the fourth headline", func() bool {
-		s := status()
-		return s.Headline.Body == "fourth" && s.Received == 200
-	})
 
 	// Fewer, more, none.
 	for _, tt := range []struct {
@@ -261,6 +265,32 @@ func TestDashboardIsKilled(t *testing.T) {
 			d, _ = startReal(t, natsURL)
 		}
 	}
+}
+
+// The origin dies with the NATS server in it, and comes back: everybody else goes
+// on, and the next headline reaches all.
+func TestOriginIsKilled(t *testing.T) {
+	data := t.TempDir()
+	o := launch(t, "origin", "-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-data", data)
+	ready := o.log.await(t, `msg=ready nats=nats://(\S+) listen=(\S+)`)
+	d, page := startReal(t, "nats://"+ready[1], "-capacity", "200")
+	d.log.await(t, `node joined.* node=origin `)
+	ask(t, "POST", page+"/headline/", "body=before")
+	d.out.await(t, `en=2/2 cn=2/2 ping=\S+ r=200`)
+	children := d.children(t)
+
+	o.end(t, syscall.SIGKILL)
+	d.log.await(t, `nats connection lost`)
+	launch(t, "origin", "-listen", ready[2], "-nats-listen", ready[1], "-data", data)
+	d.log.await(t, `(?s)node joined.* node=origin .*node joined.* node=origin `)
+	ask(t, "POST", page+"/headline/", "body=after")
+	d.out.await(t, `r=0 .*\n(?s:.*) r=200 rt=\d+/\d+/[1-9]\d*\n`)
+	if now := d.children(t); !maps.Equal(now, children) {
+		t.Errorf("processes are %v after the origin came back, want %v as before", now, children)
+	}
+	// What was wanted is still known there.
+	ask(t, "POST", page+"/capacity/", "capacity=100")
+	d.out.await(t, `en=1/1 cn=1/1`)
 }
 
 // The page's address is taken: the dashboard says so and ends.
