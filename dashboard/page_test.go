@@ -317,7 +317,7 @@ func TestPageOfDemonstration(t *testing.T) {
 	tab.want("bars in the histogram", `$('#plot .histogram').getAttribute('d') !== ''`, true)
 	tab.want("nodes", `$('#nodes').rows.length`, 9.0)
 	tab.want("nodes with another region's pair", `Array.from($('#nodes').rows).filter((row) => row.cells[2].textContent && !row.cells[2].textContent.startsWith(row.cells[1].textContent)).length`, 8.0)
-	tab.want("difference told", `text('#error').startsWith('on average the formula is ')`, true)
+	tab.want("difference told", `text('#error').startsWith('on average the formula ')`, true)
 
 	tab.do(`document.activeElement.blur()`)
 	tab.picture("../out/dashboard.png")

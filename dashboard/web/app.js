@@ -171,9 +171,18 @@ function drawTimes(status) {
     setText(max, ms(times?.max));
     setRange(range, times, 1000);
   }
-  const { error } = status;
-  setText($('error'), error == null ? 'how far the formula is off is not known yet'
-    : `on average the formula is ${tenths.format(Math.abs(error))} ms ${error < 0 ? 'below' : 'above'} the true figure`);
+  setText($('error'), judge(status.error));
+}
+
+// judge puts in words how far the formula's average is from the true one.
+function judge(error) {
+  if (error == null) {
+    return 'how far the formula is off is not known yet';
+  }
+  if (Math.abs(error) < 0.05) {
+    return 'on average the formula gives the true figure';
+  }
+  return `on average the formula is ${tenths.format(Math.abs(error))} ms ${error < 0 ? 'below' : 'above'} the true figure`;
 }
 
 // setRange draws a bar from min to max with a mark at avg.
