@@ -4,7 +4,7 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
 FUZZTIME := 2s
 
-.PHONY: build demo demo-100k demo-20k run test check unit race fuzz bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k run test setup check unit race fuzz bench bench-main profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -21,7 +21,13 @@ demo-20k: build ## The same with a fifth of it.
 run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 	@bin/bench run
 
-test: check unit race fuzz ## Everything that must hold before a change lands.
+test: setup check unit race fuzz ## Everything that must hold before a change lands.
+
+setup: ## What the tests want besides Go: a browser, for those of the page.
+	@command -v chromium >/dev/null || \
+	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	  echo "no chromium, and it cannot be installed here: the tests of the page in a browser are skipped"
 
 check: ## Formatting, vet, staticcheck.
 	@test -z "$$(gofmt -l .)" || { echo "not formatted: $$(gofmt -l .)"; exit 1; }
