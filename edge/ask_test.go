@@ -78,7 +78,7 @@ func TestPublishOvertakesHold(t *testing.T) {
 			for _, c := range cs {
 				c.wantAnswer(200, headlineBody(tt.items[len(tt.items)-1]))
 			}
-			if requests, _ := h.counts(); requests > tt.requests {
+			if requests := h.count(); requests > tt.requests {
 				t.Errorf("the origin was asked %d times, want at most %d", requests, tt.requests)
 			}
 			for _, last := range h.last {

@@ -20,10 +20,15 @@ type headline struct {
 
 	mu       sync.Mutex // all below
 	id       int
-	requests int // GETs so far
-	open     int // GETs now
-	most     int // GETs at a time
+	requests int              // GETs so far
+	byURL    map[string]*cost // of each target
 	last     []string
+}
+
+// cost is what the requests for one URL cost the origin.
+type cost struct {
+	requests, open int // so far, and now
+	most           int // at a time
 }
 
 // headlinePath is where the headline is.
@@ -50,14 +55,23 @@ func (h *headline) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	id := h.id
 	h.requests++
-	h.open++
-	h.most = max(h.most, h.open)
+	if h.byURL == nil {
+		h.byURL = make(map[string]*cost)
+	}
+	c := h.byURL[r.RequestURI]
+	if c == nil {
+		c = new(cost)
+		h.byURL[r.RequestURI] = c
+	}
+	c.requests++
+	c.open++
+	c.most = max(c.most, c.open)
 	h.last = append(h.last, r.Header.Values("Grip-Last")...)
 	h.mu.Unlock()
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.open--
+		c.open--
 	}()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Grip-Channel", fmt.Sprintf("headline-value; prev-id=%d", id))
@@ -80,12 +94,23 @@ func (h *headline) change() int {
 	return h.id
 }
 
-// counts returns how many GETs there were since the last call, and how many of
-// them were open at a time.
-func (h *headline) counts() (requests, most int) {
+// count returns how many GETs there were since the last call.
+func (h *headline) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	requests, most = h.requests, h.most
-	h.requests, h.most = 0, h.open
-	return requests, most
+	requests := h.requests
+	h.requests = 0
+	return requests
+}
+
+// dearest returns the most requests for one URL since the last call, and the
+// most at a time.
+func (h *headline) dearest() (c cost) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, of := range h.byURL {
+		c.requests, c.most = max(c.requests, of.requests), max(c.most, of.most)
+		of.requests, of.most = 0, of.open
+	}
+	return c
 }
