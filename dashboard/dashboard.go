@@ -68,7 +68,7 @@ type dashboard struct {
 	pairs       pairs
 	headlineURL string // of the newest origin, "" before the first
 	deliveries  deliveries
-	refused     map[string]string // instances of nodes of no use, by name
+	refused     map[string]string // instances of nodes of no use, by name: logged once
 
 	// arrangeLoop only.
 	keptPairs   pairs
@@ -304,6 +304,10 @@ func (d *dashboard) nodeLeft(n bus.Node, why string) {
 
 // statsCame takes statistics of a group.
 func (d *dashboard) statsCame(s bus.Stats) {
+	if err := checkStats(s); err != nil {
+		d.refuse(bus.Node{Kind: bus.KindGroup, Name: s.Group, Identity: bus.Identity{Instance: "statistics"}}, err)
+		return
+	}
 	r := report{Stats: s, arrived: time.Now()} // T
 	d.mu.Lock()
 	if group := d.roster.nodes[s.Group]; group != nil {

@@ -84,6 +84,8 @@ func (d *deliveries) take(r report) {
 		d.begin(h, d.triggered.at, true)
 	case d.newest.ID == 0:
 		d.found(h, r.arrived)
+	case r.sameClock:
+		d.begin(h, r.FirstAt, false)
 	default:
 		d.begin(h, r.arrived, false)
 	}
@@ -142,7 +144,6 @@ type change struct {
 	// clients is how many there were, of the groups in receipts.
 	clients   int
 	receipts  map[string]*receipts
-	curve     curve
 	histogram histogram
 }
 
@@ -168,21 +169,17 @@ func (c *change) take(r report) {
 	g.report = r
 	g.delivery = max(r.arrived.Sub(c.at)-r.originPing/2-r.groupPing/2-r.Latency, 0)
 	g.actual = r.MeanAt.Sub(c.at)
-	c.curve.add(r.arrived.Sub(c.at)-r.originPing/2-r.groupPing/2, c.received())
-	if !c.timed {
-		return
-	}
-	// The mean time of those who were not among the ones before. The group's
-	// clock tells; where it is not ours, what it is off is known by the formula.
-	mean := g.actual
-	if before.Received > 0 {
-		n, m := r.Received-before.Received, before.MeanAt.Sub(c.at)
-		mean = (g.actual*time.Duration(r.Received) - m*time.Duration(before.Received)) / time.Duration(n)
-	}
+	// Between two messages the group tells, by its clock, when it had as many
+	// as it says. Where that is not our clock, the formula tells what it is off.
+	off := time.Duration(0)
 	if !r.sameClock {
-		mean += g.delivery - g.actual
+		off = g.delivery - g.actual
 	}
-	c.histogram.add(mean, r.Received-before.Received)
+	from := r.FirstAt
+	if before.Received > 0 {
+		from = before.LastAt
+	}
+	c.histogram.spread(from.Sub(c.at)+off, r.LastAt.Sub(c.at)+off, r.Received-before.Received)
 }
 
 // received is how many clients received the change.

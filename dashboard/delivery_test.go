@@ -296,9 +296,9 @@ func TestRunsAreBounded(t *testing.T) {
 	}
 }
 
-// What each statistics message adds is a bar of its own, by the true times even
-// where the clock is another one.
-func TestDeliveryHistogramAndCurve(t *testing.T) {
+// The histogram knows the time of each message's last receipt exactly, also where
+// the clock is another one.
+func TestDeliveryHistogram(t *testing.T) {
 	for _, g := range []groupAt{
 		{name: "same clock", total: 6},
 		{name: "another clock", total: 6, otherHost: true, clock: -time.Hour},
@@ -306,18 +306,28 @@ func TestDeliveryHistogramAndCurve(t *testing.T) {
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			d := triggered(g)
-			d.take(g.report(100*ms, 2, "news", 20*ms, 20*ms, 50*ms))
-			d.take(g.report(200*ms, 2, "news", 20*ms, 20*ms, 50*ms, 150*ms, 150*ms))
-			d.take(g.report(210*ms, 2, "news", 20*ms, 20*ms, 50*ms, 150*ms, 150*ms, 204*ms))
-			want := histogram{30: 3, 150: 2, 204: 1}
+			d.take(g.report(100*ms, 2, "news", 20*ms, 40*ms))
+			d.take(g.report(200*ms, 2, "news", 20*ms, 40*ms, 100*ms, 160*ms))
+			d.take(g.report(205*ms, 2, "news", 20*ms, 40*ms, 100*ms, 160*ms, 204*ms))
+			want := histogram{30: 1, 40: 1, 100: 1, 160: 1, 204: 1}
 			if got := d.change().histogram; !reflect.DeepEqual(got, want) {
 				t.Errorf("histogram is %v, want %v", got, want)
 			}
-			way := g.groupPing / 2
-			wantCurve := curve{{100*ms - way, 3}, {200*ms - way, 5}, {210*ms - way, 6}}
-			if got := d.change().curve; !reflect.DeepEqual(got, wantCurve) {
-				t.Errorf("curve is %v, want %v", got, wantCurve)
-			}
 		})
+	}
+}
+
+// Where nobody knows when a change began, it began with its first receipt.
+func TestDeliveryMadeElsewhere(t *testing.T) {
+	g := groupAt{name: "a", total: 3}
+	d := &deliveries{}
+	d.take(g.waiting(1))
+	d.take(g.report(100*ms, 2, "news", 20*ms, 40*ms, 60*ms))
+	c := d.change()
+	if want := (histogram{13: 1, 26: 1, 40: 1}); !reflect.DeepEqual(c.histogram, want) {
+		t.Errorf("histogram is %v, want %v", c.histogram, want)
+	}
+	if !c.at.Equal(start.Add(20 * ms)) {
+		t.Errorf("it began %v after the start, want 20ms", c.at.Sub(start))
 	}
 }

@@ -68,6 +68,17 @@ func checkNode(n bus.Node) error {
 	return nil
 }
 
+// checkStats returns what makes statistics of no use here.
+func checkStats(s bus.Stats) error {
+	for _, n := range []int{s.Total, s.Started, s.Errored, s.Received} {
+		if n < 0 || n > maxNodeCapacity {
+			return fmt.Errorf("statistics tell of %d clients, of whom %d have started, %d have failed and %d have received: want 0 to %d each",
+				s.Total, s.Started, s.Errored, s.Received, maxNodeCapacity)
+		}
+	}
+	return nil
+}
+
 // isOurs reports whether n is a part of the dashboard itself: it, or the edge in
 // front of its page.
 func isOurs(n bus.Node) bool {

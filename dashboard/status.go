@@ -136,8 +136,8 @@ func (d *dashboard) status() (*status, figures) {
 		if f.delivery != nil && actual != nil {
 			s.Error = new(milliseconds(f.delivery.avg - actual.avg))
 		}
-		for _, p := range c.curve {
-			s.Curve = append(s.Curve, [2]float64{milliseconds(p.at), float64(p.received)})
+		for _, p := range c.histogram.curve() {
+			s.Curve = append(s.Curve, [2]float64{float64(p.ms), float64(p.received)})
 		}
 		for _, b := range c.histogram.bars() {
 			s.Histogram = append(s.Histogram, [2]int{b.upper, b.clients})
