@@ -218,6 +218,23 @@ func TestDemonstration(t *testing.T) {
 		})
 	}
 
+	// The page's edge dies, and comes back to the same address.
+	if err := syscall.Kill(before[frontName], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the page's edge is another process", func() bool {
+		pid := d.children(t)[frontName]
+		return pid != 0 && pid != before[frontName]
+	})
+	eventually(t, "the page is served again", func() bool {
+		response, err := http.Get(page + "/status/")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+
 	// Fewer, more, none.
 	for _, tt := range []struct {
 		capacity, line string
