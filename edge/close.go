@@ -53,7 +53,7 @@ func (c *conn) expired() {
 	case asking, held:
 		switch {
 		case c.hold.Group().Answering():
-			wheel.set(c, tick) // the answer is on its way, in this or the next turns
+			wheel.set(c, nextTick) // the answer is on its way, in this or the next turns
 		case c.ask.response == nil:
 			wheel.set(c, askingCheck)
 		default:
@@ -100,7 +100,7 @@ func (c *conn) checkBacklog() {
 	default:
 		c.stalls++
 	}
-	c.loop.wheel.set(c, tick)
+	c.loop.wheel.set(c, nextTick)
 }
 
 // refuse answers a request that cannot be carried out, and ends the
@@ -140,7 +140,7 @@ func field(name, value string) grip.Field { return grip.Field{Name: name, Value:
 func (c *conn) end() {
 	if c.gc.OutboundBuffered() > 0 {
 		c.state = flushing
-		c.loop.wheel.set(c, tick)
+		c.loop.wheel.set(c, nextTick)
 		return
 	}
 	if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_WR); err != nil {

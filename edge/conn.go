@@ -203,7 +203,7 @@ func (c *conn) respond(wire []byte) fanout.Outcome {
 	case c.hold.Variant&fanout.Close != 0:
 		c.end()
 	case c.slow:
-		c.loop.wheel.set(c, tick)
+		c.loop.wheel.set(c, nextTick)
 	default:
 		c.loop.wheel.set(c, idleTimeout)
 		if !c.inTraffic && c.available() > 0 {

@@ -8,6 +8,8 @@ const (
 	// wheelSlots ticks are one turn of the wheel; a deadline further off is
 	// looked at once a turn.
 	wheelSlots = 256
+	// nextTick is a deadline that passes with the next tick.
+	nextTick = 0
 )
 
 // wheel keeps the deadline of every connection of one loop: a timer wheel

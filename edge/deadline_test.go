@@ -40,7 +40,7 @@ func TestWheel(t *testing.T) {
 	}{
 		{"a deadline passes up to one tick late", []step{{name: "a", set: ticks(4)}}, []string{"a@5"}},
 		{"part of a tick counts as a tick", []step{{name: "a", set: 1}}, []string{"a@2"}},
-		{"no time is the next tick", []step{{name: "a", set: 0}}, []string{"a@1"}},
+		{"no time is the next tick", []step{{name: "a", set: nextTick}}, []string{"a@1"}},
 		{"at the end of a turn", []step{{name: "a", set: ticks(turn - 1)}}, []string{fmt.Sprint("a@", turn)}},
 		{"one turn and one tick", []step{{name: "a", set: ticks(turn)}}, []string{fmt.Sprint("a@", turn+1)}},
 		{"two turns and a half", []step{{name: "a", set: ticks(5 * turn / 2)}}, []string{fmt.Sprint("a@", 5*turn/2+1)}},

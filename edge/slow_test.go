@@ -85,3 +85,126 @@ func TestSlowClientSendsOn(t *testing.T) {
 	}
 	t.Errorf("the edge took %d bytes of requests from a client that takes no answers", sent)
 }
+
+// A client that takes its item slowly is counted as such, and gets all of it;
+// the others have it before.
+func TestSlowClientOfPublish(t *testing.T) {
+	h := &headline{id: 1}
+	r := newRig(t, h)
+	slow := r.dial()
+	slow.get(pollPath(1))
+	r.waitHolds(1)
+	r.onLoops(func(l *loop) { // or the kernel would take all of it
+		l.wheel.each(func(c *conn) { _ = c.gc.SetWriteBuffer(64 << 10) })
+	})
+	_ = slow.nc.SetReadBuffer(64 << 10)
+	cs := r.poll(4, 1)
+	r.waitHolds(5)
+	body := strings.Repeat("0123456789", 90_000)
+	large := item("headline-value", "2", "1", body)
+	got := r.publish(large)[0]
+	if got.Matched != 5 || got.Written != 4 || got.Queued != 1 {
+		t.Errorf("receipt %+v, want 5 matched, 4 written, 1 queued", got)
+	}
+	for _, c := range cs {
+		c.wantAnswer(200, body)
+	}
+	r.waitMetric(`marquee_deliveries_total{outcome="queued"}`, 1)
+	slow.get(headlinePath)
+	slow.wantAnswer(200, body)
+	slow.wantAnswer(200, headlineBody(1))
+}
+
+// tickUntil makes time pass quickly, tick by tick, until done or too long. It
+// returns how many ticks have passed.
+func (r *rig) tickUntil(most time.Duration, done func() bool) (passed int) {
+	r.t.Helper()
+	for ; passed < int(most/tick) && !done(); passed++ {
+		r.onLoops(func(l *loop) { l.tick(time.Now()) })
+		r.turn()
+	}
+	return passed
+}
+
+// A client that takes nothing at all is cut off in the end.
+func TestStalledClient(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(largely))
+	c := r.dial()
+	r.stuff(c, "/")
+	passed := r.tickUntil(2*stallTimeout, func() bool { return r.edge.stalled.Load() == 1 })
+	if least := int(stallTimeout / tick); passed < least-20 || passed > least+8 { // the clock ticks, too
+		t.Errorf("the client was cut off after %v, want %v", time.Duration(passed)*tick, stallTimeout)
+	}
+	c.wantCut()
+	r.waitMetric("marquee_connections", 0)
+	r.waitMetric("marquee_connections_stalled_total", 1)
+}
+
+// What a client may take its time for, and for how long.
+func TestTimeouts(t *testing.T) {
+	const late = lateRequest + "\n"
+	tests := []struct {
+		name  string
+		send  string
+		first int // status of an answer before
+		after time.Duration
+		want  int // status; 0 for none
+	}{
+		{"nothing asked yet", "", 0, idleTimeout, 0},
+		{"between requests", request("GET", "/"), 200, idleTimeout, 0},
+		{"in a head", "GET / HTTP/1.1\r\nHost: h", 0, headTimeout, 408},
+		{"in the next head", request("GET", "/") + "GET", 200, headTimeout, 408},
+		{"in a sized content", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na", 0, bodyTimeout, 408},
+		{"in a chunked content", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n", 0, bodyTimeout, 408},
+		{"after the last answer", request("GET", "/", "Connection: close"), 200, lingerTimeout, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, http.HandlerFunc(hi))
+			c := r.dial()
+			c.send(tt.send)
+			if tt.first != 0 {
+				c.wantAnswer(tt.first, "hi /")
+			}
+			r.waitMetric("marquee_connections", 1)
+			r.turn()
+			gone := func() bool {
+				n := 0
+				r.onLoops(func(l *loop) {
+					l.wheel.each(func(c *conn) {
+						if c.state != lingering || tt.after == lingerTimeout {
+							n++
+						}
+					})
+				})
+				return n == 0
+			}
+			passed := r.tickUntil(2*tt.after+tick, gone)
+			if want := int(tt.after / tick); passed < want-8 || passed > want+2 {
+				t.Errorf("it was over after %v, want %v", time.Duration(passed)*tick, tt.after)
+			}
+			if tt.want != 0 {
+				c.wantStatus(tt.want)
+				c.wantHeader("Connection", "close")
+				c.wantBody(late)
+			}
+			c.wantClosed()
+		})
+	}
+}
+
+// A client that is answered late by the origin is not.
+func TestNoTimeoutWhileAsking(t *testing.T) {
+	goCh := make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		hang(req, goCh)
+		hi(w, req)
+	}))
+	c := r.dial()
+	c.get("/")
+	r.waitMetric("marquee_origin_requests_open", 1)
+	r.tickUntil(3*askingCheck, func() bool { return false })
+	c.wantNothing()
+	close(goCh)
+	c.wantAnswer(200, "hi /")
+}
