@@ -4,7 +4,7 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
 FUZZTIME := 2s
 
-.PHONY: build demo demo-100k demo-20k run test setup check unit race fuzz bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz bench bench-main profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -17,6 +17,9 @@ demo-100k: build ## The whole of 2013 on this machine: 20 edges, 20 groups, 100,
 
 demo-20k: build ## The same with a fifth of it.
 	@bin/bench demo-100k -capacity 20000 -out out/demo-20k
+
+demo-hosts: build ## On hosts of their own that fail meanwhile (needs root and iproute2).
+	@bin/bench demo-hosts
 
 run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 	@bin/bench run

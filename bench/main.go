@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		demoCommand(stdout, stderr),
 		runCommand(stdout, stderr),
 		demo100kCommand(stdout, stderr),
+		demoHostsCommand(stdout, stderr),
 		mainCommand(stdout, stderr),
 		floorCommand(stderr),
 	}

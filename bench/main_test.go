@@ -21,6 +21,8 @@ func TestRunRefuses(t *testing.T) {
 		{"demo-100k -node-capacity 20001", "-node-capacity 20001: must be from 1 to 20000"},
 		{"demo-100k -changes 21", "-changes 21: must be from 1 to 20"},
 		{"demo-100k -out out/", `-out "out/": must name files`},
+		{"demo-hosts -groups 2", "-groups 2: must be from 3 to 50"},
+		{"demo-hosts -clients 0", "-clients 0: must be from 1 to 20000"},
 		{"floor -threads 0", "-threads 0: must be from 1 to 64"},
 		{"floor -listen nowhere", "missing port in address"},
 		{"main -rounds 0", "-rounds 0: must be from 1 to 100"},

@@ -66,6 +66,7 @@ func (r *demoReport) plot() (*plot.Plot, error) {
 	p.X.Tick.Marker = ticks(200)
 	p.Y.Tick.Marker = ticks(float64(r.Capacity) / 5)
 	p.Legend.ThumbnailWidth = 8 * vg.Millimeter
+	p.Legend.Padding = vg.Millimeter
 	p.Legend.YOffs = 4 * vg.Millimeter
 	// To the left of the last mark, as nearly as this can tell.
 	p.Legend.XOffs = -(plotWidth-2*vg.Centimeter)*vg.Length(1-then.last/p.X.Max) - 4*vg.Millimeter
@@ -84,7 +85,7 @@ func (r *demoReport) plot() (*plot.Plot, error) {
 			line.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
 		}
 		p.Add(line)
-		p.Legend.Add(fmt.Sprintf("change %d: average %s, last %s ms", i+1, ms(c.True.Avg), ms(c.True.Max)), line)
+		p.Legend.Add(fmt.Sprintf("change %d: average %s, last %s", i+1, ms(c.True.Avg), ms(c.True.Max)), line)
 	}
 	for _, m := range []mark{
 		{goalLast, "goal for the last", goalColor, nil},

@@ -53,7 +53,7 @@ func TestPlotCurves(t *testing.T) {
 	for _, want := range []string{
 		"100,000 clients of 20 edges on one machine with 2 cores",
 		"milliseconds since the headline was changed", "clients that have received it",
-		"change 1: average 440, last 900 ms", "change 3: average 701, last 1,400 ms",
+		"change 1: average 440, last 900|", "change 3: average 701, last 1,400|",
 		"goal for the last", "2013: average 501", "2013: last 1,682",
 		"|100,000|", "|20,000|", "|1,600|",
 	} {

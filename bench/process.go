@@ -110,16 +110,27 @@ func start(stderr io.Writer, program program) (*process, error) {
 	return p, nil
 }
 
+// startLogging starts a program whose log is to be in JSON. Its warnings and
+// errors go to log, what its first ready line says to readyCh, which has room for
+// one, or is nil.
+func startLogging(log *log.Logger, program program, readyCh chan<- ready) (*process, error) {
+	l := &processLog{name: program.title(), log: log, readyCh: readyCh}
+	p, err := start(l, program)
+	if err != nil {
+		return nil, err
+	}
+	p.log = l
+	return p, nil
+}
+
 // startServer starts a program whose log is to be in JSON, and returns when it is
 // ready. Its warnings and errors go to log.
 func startServer(ctx context.Context, log *log.Logger, program program) (*process, ready, error) {
 	readyCh := make(chan ready, 1)
-	l := &processLog{name: program.title(), log: log, readyCh: readyCh}
-	p, err := start(l, program)
+	p, err := startLogging(log, program, readyCh)
 	if err != nil {
 		return nil, ready{}, err
 	}
-	p.log = l
 	timeout := time.NewTimer(readyTimeout)
 	defer timeout.Stop()
 	select {
@@ -164,6 +175,12 @@ func (p *process) wait(ctx context.Context) error {
 		return p.failure("failed")
 	}
 	return nil
+}
+
+// kill ends the child as a crash would, and returns when it is gone.
+func (p *process) kill() {
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // unless it is gone already
+	<-p.doneCh
 }
 
 // stop ends the child and its process group, by SIGTERM first, and returns when
@@ -215,7 +232,7 @@ func (p *process) failure(what string) error {
 type processLog struct {
 	name      string
 	log       *log.Logger
-	readyCh   chan<- ready // room for one; nil once the ready line was seen
+	readyCh   chan<- ready // room for one; nil when nobody waits for a ready line
 	partial   []byte       // a line whose end has not come yet
 	complaint []string     // lines that are no log records: an error, a panic
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,12 +82,19 @@ func (s *status) pinged() bool {
 	return len(s.Nodes) > 0
 }
 
+// node returns the node of that name, nil if it is not up.
+func (s *status) node(name string) *statusNode {
+	i := slices.IndexFunc(s.Nodes, func(n statusNode) bool { return n.Name == name && n.Up })
+	if i < 0 {
+		return nil
+	}
+	return &s.Nodes[i]
+}
+
 // edgeOf returns the edge that a group is paired with, "" for none.
 func (s *status) edgeOf(group string) string {
-	for _, node := range s.Nodes {
-		if node.Kind == "group" && node.Name == group {
-			return node.Pair
-		}
+	if node := s.node(group); node != nil {
+		return node.Pair
 	}
 	return ""
 }

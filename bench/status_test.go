@@ -14,16 +14,16 @@ import (
 func TestStatusFigures(t *testing.T) {
 	ping := 1.5
 	s := &status{Received: 9, Nodes: []statusNode{
-		{Kind: "origin", Name: "o", Ping: &ping},
-		{Kind: "edge", Name: "e1", Pair: "g1", Ping: &ping, Held: 3},
-		{Kind: "edge", Name: "e2", Pair: "g2", Ping: &ping, Held: 4},
-		{Kind: "group", Name: "g1", Pair: "e1", Ping: &ping},
-		{Kind: "group", Name: "g2", Pair: "e2", Ping: &ping},
+		{Kind: "origin", Name: "o", Up: true, Ping: &ping},
+		{Kind: "edge", Name: "e1", Pair: "g1", Up: true, Ping: &ping, Held: 3},
+		{Kind: "edge", Name: "e2", Pair: "g2", Up: true, Ping: &ping, Held: 4},
+		{Kind: "group", Name: "g1", Pair: "e1", Up: true, Ping: &ping},
+		{Kind: "group", Name: "g2", Pair: "e2", Up: true, Ping: &ping},
 	}}
 	if got := s.held(); got != 7 {
 		t.Errorf("held() = %d, want 7", got)
 	}
-	for group, want := range map[string]string{"g1": "e1", "g2": "e2", "e1": "", "g3": ""} {
+	for group, want := range map[string]string{"g1": "e1", "g2": "e2", "g3": ""} {
 		if got := s.edgeOf(group); got != want {
 			t.Errorf("edgeOf(%q) = %q, want %q", group, got, want)
 		}
