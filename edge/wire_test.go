@@ -543,7 +543,7 @@ func (c *client) wantAnswer(status int, body string) {
 }
 
 // wantClosed waits until the edge has closed the connection, with nothing said
-// before.
+// before, and closes it from here too.
 func (c *client) wantClosed() {
 	c.t.Helper()
 	_ = c.nc.SetReadDeadline(time.Now().Add(patience))
@@ -551,6 +551,7 @@ func (c *client) wantClosed() {
 	if len(rest) > 0 || err != nil {
 		c.t.Fatalf("got %s, %v, want the end of the connection", brief(string(rest)), err)
 	}
+	c.leave()
 }
 
 // wantCut waits until the edge has cut the connection off, whatever came before.
