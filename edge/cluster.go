@@ -72,12 +72,15 @@ func (e *edge) join(ctx context.Context) (*cluster, error) {
 
 // run announces the edge and keeps its subscriptions until ctx ends.
 func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var workers sync.WaitGroup
 	for range subscribers {
 		workers.Go(func() { c.subscribeLoop(ctx) })
 	}
 	workers.Go(func() { c.lingerLoop(ctx) })
 	err := c.bus.Announce(ctx, node, nil)
+	cancel()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -322,4 +326,33 @@ func TestGarbageInCluster(t *testing.T) {
 	if requests := f.origin.count(); requests != 2 {
 		t.Errorf("the origin was asked %d times, want 2", requests)
 	}
+}
+
+// Two edges with one name: the second gives up, and says who is who.
+func TestDuplicateName(t *testing.T) {
+	f := newFleet(t, 1)
+	cs := f.poll(2, 1)
+	cfg, err := parseConfig([]string{
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", f.edges[0].edge.cfg.Origin,
+		"-nats", f.nats.newLink().url(), "-name", "edge-1",
+	}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := newEdge(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	endCh := make(chan error, 1)
+	go func() { endCh <- second.run(ctx) }()
+	err = await(t, endCh, "the end of the second edge")
+	host, _ := os.Hostname()
+	who := fmt.Sprintf("pid %d on %s (since ", os.Getpid(), host)
+	if !errors.Is(err, bus.ErrDuplicateName) || !strings.Contains(err.Error(), `"edge-1"`) || strings.Count(err.Error(), who) != 2 {
+		t.Errorf("error %v, want one that says that edge-1 is %s...) twice", err, who)
+	}
+	f.change()
+	wantAll(t, cs, 2)
 }
