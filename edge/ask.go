@@ -163,14 +163,18 @@ func failureResponse(f *upstream.Failure) grip.Response {
 	return r
 }
 
-// enter begins the hold.
+// enter begins the hold, when the edge is subscribed to its channels.
 func (a *ask) enter(r upstream.Result) {
-	l, hold := a.loop, r.Answer.Hold
-	if !a.settled(hold.Channels, r.Answer.Asked) {
-		a.watch = fanout.Watch{Channels: slices.Clone(hold.Channels)}
-		a.await()
-		return
+	if a.settled(r.Answer.Hold.Channels, r.Answer.Asked) {
+		a.hold(r)
+	} else {
+		a.await(r)
 	}
+}
+
+// hold begins the hold, unless an item has passed since the origin was asked.
+func (a *ask) hold(r upstream.Result) {
+	l, hold := a.loop, r.Answer.Hold
 	a.watch = fanout.Watch{
 		Channels: slices.Clone(hold.Channels),
 		Template: fanout.NewTemplate(r.Answer.Response),
@@ -200,14 +204,22 @@ func (a *ask) settled(channels []grip.Channel, asked time.Time) bool {
 	return c == nil || c.settled(channels, asked)
 }
 
-// await asks again when the edge is subscribed to the channels of a's watch,
-// which is not registered yet.
-func (a *ask) await() {
-	put := a.put
-	a.loop.edge.cluster.await(a.watch.Channels, func(confirmed time.Time) {
+// await asks again when the edge is subscribed to the channels of the hold. If
+// that fails, the hold begins with the answer that there is: what is published
+// elsewhere does not reach it, unless the connection is to blame, and then all
+// is asked again when it is back.
+func (a *ask) await(r upstream.Result) {
+	c, put := a.loop.edge.cluster, a.put
+	c.await(r.Answer.Hold.Channels, func(confirmed time.Time, err error) {
 		a.loop.post(func() {
-			if a.put == put && a.state == waiting {
-				a.again(confirmed)
+			cutOff := c.cutOff()
+			switch {
+			case a.put != put || a.state != waiting:
+			case err != nil && r.Answer.Asked.After(cutOff):
+				a.hold(r)
+			default:
+				a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Hold.Channels)}
+				a.again(later(confirmed, cutOff))
 			}
 		})
 	})
@@ -239,7 +251,7 @@ func (a *ask) complete(r upstream.Result) {
 	}
 	if !a.settled(r.Answer.Named, r.Answer.Asked) {
 		// Good for who asked, but not to be kept before the edge is subscribed.
-		a.loop.edge.cluster.await(r.Answer.Named, func(time.Time) {})
+		a.loop.edge.cluster.await(r.Answer.Named, func(time.Time, error) {})
 		if r.Kept {
 			a.send(time.Now())
 		} else {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -44,6 +45,7 @@ type cluster struct {
 	interests map[string]*interest
 	queue     []string  // channels to subscribe to; as many as are awaited
 	cutOffAt  time.Time // when items may have been missed, last
+	warnedAt  time.Time // that a channel cannot be subscribed to
 	closed    bool
 }
 
@@ -52,8 +54,8 @@ type interest struct {
 	sub *bus.Subscription // nil until confirmed
 	// since is when the subscription was confirmed, last.
 	since   time.Time
-	waiting []func(since time.Time) // to be called then
-	unheld  int                     // seconds without a hold
+	waiting []func(since time.Time, err error) // to be called then
+	unheld  int                                // seconds without a hold
 }
 
 // join connects the edge to the cluster. It waits for NATS until ctx ends.
@@ -110,17 +112,17 @@ func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
 	return true
 }
 
-// await subscribes to the channels and calls then when all are confirmed, or
-// cannot be, with the time of the last confirmation. It never blocks; then is
-// called on another goroutine.
-func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time)) {
+// await subscribes to the channels and calls then when all are confirmed, with
+// the time of the last confirmation, or with an error when one cannot be. It
+// never blocks; then is called on another goroutine.
+func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time, err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	left, confirmed := 1, time.Time{}
-	done := func(since time.Time) { // with mu held
-		confirmed = later(confirmed, since)
+	left, confirmed, failed := 1, time.Time{}, error(nil)
+	done := func(since time.Time, err error) { // with mu held
+		confirmed, failed = later(confirmed, since), cmp.Or(failed, err)
 		if left--; left == 0 {
-			go then(confirmed)
+			go then(confirmed, failed)
 		}
 	}
 	for _, ch := range channels {
@@ -138,7 +140,7 @@ func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time))
 			confirmed = later(confirmed, in.since)
 		}
 	}
-	done(confirmed)
+	done(confirmed, nil)
 }
 
 // subscribeLoop subscribes to what is in the queue.
@@ -159,20 +161,27 @@ func (c *cluster) subscribeLoop(ctx context.Context) {
 		wait, cancel := context.WithTimeout(ctx, subscribeWait)
 		sub, err := c.bus.Subscribe(wait, name, c.receive, func() { c.lost(name) })
 		cancel()
-		if err != nil && !errors.Is(err, bus.ErrNotConnected) && ctx.Err() == nil {
-			c.edge.log.Warn("cannot subscribe to a channel", "channel", name, "err", err)
-		}
 		c.mu.Lock()
 		in := c.interests[name]
 		in.sub, in.since = sub, time.Now()
 		if err != nil {
 			delete(c.interests, name) // the next hold tries again
+			c.warn(name, err)
 		}
 		for _, done := range in.waiting {
-			done(in.since)
+			done(in.since, err)
 		}
 		in.waiting = nil
 		c.mu.Unlock()
+	}
+}
+
+// warn logs that a channel cannot be subscribed to: once a second, as each hold
+// for it tries. With mu held.
+func (c *cluster) warn(name string, err error) {
+	if now := time.Now(); !c.closed && !errors.Is(err, bus.ErrNotConnected) && now.Sub(c.warnedAt) > time.Second {
+		c.warnedAt = now
+		c.edge.log.Warn("cannot subscribe: items published elsewhere do not come", "channel", name, "err", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"marquee/bus"
@@ -186,7 +187,7 @@ func TestSubscribeWhileLeaving(t *testing.T) {
 	channels := []grip.Channel{{Name: "c"}}
 	for range rounds {
 		confirmedCh := make(chan time.Time, 1)
-		r.edge.cluster.await(channels, func(at time.Time) { confirmedCh <- at })
+		r.edge.cluster.await(channels, func(at time.Time, _ error) { confirmedCh <- at })
 		at := await(t, confirmedCh, "the subscription")
 		r.passSeconds(lingerSeconds)
 		leftCh := make(chan struct{})
@@ -195,7 +196,7 @@ func TestSubscribeWhileLeaving(t *testing.T) {
 			close(leftCh)
 		}()
 		runtime.Gosched()
-		r.edge.cluster.await(channels, func(at time.Time) { confirmedCh <- at })
+		r.edge.cluster.await(channels, func(at time.Time, _ error) { confirmedCh <- at })
 		if again := await(t, confirmedCh, "the subscription"); again.Before(at) {
 			t.Fatalf("confirmed at %v, then at %v", at, again)
 		}
@@ -355,4 +356,30 @@ func TestDuplicateName(t *testing.T) {
 	}
 	f.change()
 	wantAll(t, cs, 2)
+}
+
+// Who asks for a channel that the edge may not subscribe to is held all the
+// same, and gets what is published at this edge. The origin is not asked without
+// end.
+func TestSubscriptionRefused(t *testing.T) {
+	wantNoLeaks(t)
+	n := startNATS(t, server.Options{Users: []*server.User{{
+		Username: "edge", Password: "secret",
+		Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"marquee.item.>"}}},
+	}}})
+	h := &headline{id: 1}
+	r := startEdge(t, serve(t, h), nil, "-nats", strings.Replace(n.newLink().url(), "//", "//edge:secret@", 1), "-share-all")
+	cs := r.poll(2, 1)
+	r.waitHolds(2)
+	other := r.dial()
+	other.get(pollPath(1) + "&another=question")
+	r.waitHolds(3)
+	h.wantAsked(t, "two questions", 2)
+	h.change()
+	r.publish(headlineItem(2))
+	wantAll(t, append(cs, other), 2)
+	r.waitConnected(true)
+	if log := r.log.String(); !strings.Contains(log, "cannot subscribe") {
+		t.Errorf("the edge's log, want a warning:\n%s", log)
+	}
 }
