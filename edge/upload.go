@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"marquee/fanout"
+	"marquee/httpparse"
+	"marquee/upstream"
+)
+
+// upload streams the content of the pending request to the origin.
+func (c *conn) upload() {
+	p := c.pending
+	s, err := c.detach()
+	if err != nil {
+		c.loop.edge.log.Debug("cannot stream from client", "err", err)
+		c.close()
+		return
+	}
+	go s.end(func() bool { return s.exchange(p) })
+}
+
+// exchange puts a request whose content is still arriving.
+func (s *lease) exchange(p *pending) (reusable bool) {
+	in := &content{lease: s, body: p.body, ready: p.content, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
+	p.req.Stream = in
+	resultCh := make(chan upstream.Result, 1)
+	ticket := s.edge.origin.Ask(p.req, time.Time{}, func(r upstream.Result) { resultCh <- r })
+	giveUp := func() {
+		if !ticket.Leave() {
+			if r := <-resultCh; r.Answer != nil && r.Answer.Body != nil {
+				r.Answer.Body.Close()
+			}
+		}
+		close(in.releaseCh)
+	}
+	select {
+	case r := <-resultCh:
+		close(in.releaseCh)
+		return s.settle(r, in)
+	case <-in.endCh:
+	}
+	if in.err != io.EOF {
+		giveUp()
+		return s.blame(in.err)
+	}
+	goneCh := make(chan struct{})
+	stop := s.watch(func() { close(goneCh) })
+	select {
+	case r := <-resultCh:
+		stop()
+		close(in.releaseCh)
+		return s.settle(r, in)
+	case <-goneCh:
+		stop()
+		giveUp()
+		return false
+	}
+}
+
+// blame answers a client whose content cannot be read to its end, if it is
+// still there.
+func (s *lease) blame(err error) bool {
+	s.variant |= fanout.Close
+	var malformed *httpparse.Error
+	switch {
+	case errors.As(err, &malformed):
+		s.edge.malformed.Add(1)
+		return s.write(plain(malformed.Status, malformed.Reason), -1)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return s.write(plain(http.StatusRequestTimeout, lateRequest), -1)
+	}
+	return false
+}
+
+// settle gives the client what came of its request. Where the content has not
+// come to its end nobody reads the rest of it, so the connection ends.
+func (s *lease) settle(r upstream.Result, in *content) bool {
+	ended := in.ended()
+	if !ended {
+		s.variant |= fanout.Close
+	}
+	switch {
+	case r.Failure != nil:
+		return s.write(failureResponse(r.Failure), -1)
+	case r.Answer.Hold != nil:
+		return s.write(plain(http.StatusBadRequest, "Request too large to accept GRIP instruct."), -1)
+	case r.Answer.Body != nil:
+		return s.relay(r.Answer, ended)
+	default:
+		return s.write(r.Answer.Response, r.Answer.Length)
+	}
+}
+
+// content reads a request's content from the client, as it arrives, for the
+// goroutine that writes to the origin.
+type content struct {
+	lease *lease
+	body  httpparse.Body
+	ready []byte // decoded, not read
+	// endCh is closed when the content has come to its end, or has broken off:
+	// err is io.EOF or says why. From then on the lease is not touched here.
+	endCh chan struct{}
+	err   error // set before endCh is closed
+	// releaseCh is closed by the exchange when it knows what becomes of the
+	// request: until then it does not break off, so that the origin is not
+	// held to have failed.
+	releaseCh chan struct{}
+}
+
+// ended reports whether the content has come to its end.
+func (r *content) ended() bool {
+	select {
+	case <-r.endCh:
+		return r.err == io.EOF
+	default:
+		return false
+	}
+}
+
+// Read implements io.Reader.
+func (r *content) Read(p []byte) (int, error) {
+	for len(r.ready) == 0 && r.err == nil {
+		r.next()
+	}
+	if len(r.ready) == 0 {
+		if r.err != io.EOF {
+			<-r.releaseCh
+		}
+		return 0, r.err
+	}
+	n := copy(p, r.ready)
+	r.ready = r.ready[n:]
+	return n, nil
+}
+
+// next decodes a run of the content. It ends with the run that is the last one
+// of a sized content, for the origin may answer as soon as it has that.
+func (r *content) next() {
+	s := r.lease
+	data, n, err := r.body.Next(s.unread)
+	r.ready, s.unread = data, s.unread[n:]
+	if err == nil && n == 0 && !r.body.Done() {
+		if err = s.fill(); err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	if err == nil && r.body.Done() {
+		err = io.EOF
+	}
+	if err != nil {
+		r.err = err
+		close(r.endCh)
+	}
+}
