@@ -166,22 +166,19 @@ func (c *cluster) subscribeLoop(ctx context.Context) {
 		in.sub, in.since = sub, time.Now()
 		if err != nil {
 			delete(c.interests, name) // the next hold tries again
-			c.warn(name, err)
 		}
 		for _, done := range in.waiting {
 			done(in.since, err)
 		}
 		in.waiting = nil
+		news := err != nil && !errors.Is(err, bus.ErrNotConnected) && !c.closed && in.since.Sub(c.warnedAt) > time.Second
+		if news {
+			c.warnedAt = in.since
+		}
 		c.mu.Unlock()
-	}
-}
-
-// warn logs that a channel cannot be subscribed to: once a second, as each hold
-// for it tries. With mu held.
-func (c *cluster) warn(name string, err error) {
-	if now := time.Now(); !c.closed && !errors.Is(err, bus.ErrNotConnected) && now.Sub(c.warnedAt) > time.Second {
-		c.warnedAt = now
-		c.edge.log.Warn("cannot subscribe: items published elsewhere do not come", "channel", name, "err", err)
+		if news {
+			c.edge.log.Warn("cannot subscribe: items published elsewhere do not come", "channel", name, "err", err)
+		}
 	}
 }
 
