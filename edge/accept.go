@@ -65,9 +65,12 @@ func (e *edge) acceptLoop(ln net.Listener) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
+		if err == nil {
+			err = e.admit(nc)
+		}
 		if err != nil {
 			if pause == shortest {
-				e.log.Warn("cannot accept a client, trying again", "err", err)
+				e.log.Warn("cannot take a client, trying again", "err", err)
 			}
 			e.acceptErrors.Add(1)
 			time.Sleep(pause)
@@ -75,23 +78,28 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			continue
 		}
 		pause = shortest
-		if n := e.connections.Add(1); n > int64(e.maxConnections) {
-			e.turnAway(nc)
-			e.departed()
-			continue
-		}
-		e.accepted.Add(1)
-		e.enrol(nc, &conn{})
 	}
 }
 
-// enrol gives a connection to the reactor: to the loop that has the fewest.
-func (e *edge) enrol(nc net.Conn, c *conn) {
-	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
-		e.acceptErrors.Add(1)
-		e.log.Debug("cannot enrol a client", "err", err)
+// admit takes a client in, or turns it away when there are enough.
+func (e *edge) admit(nc net.Conn) error {
+	if n := e.connections.Add(1); n > int64(e.maxConnections) {
+		e.turnAway(nc)
 		e.departed()
+		return nil
 	}
+	e.accepted.Add(1)
+	return e.enrol(nc, &conn{})
+}
+
+// enrol gives a connection to the reactor: to the loop that has the fewest. If
+// it cannot, the connection is closed.
+func (e *edge) enrol(nc net.Conn, c *conn) error {
+	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
+		e.departed()
+		return fmt.Errorf("enrol client: %w", err)
+	}
+	return nil
 }
 
 // turnAway answers a client for whom there is no room.

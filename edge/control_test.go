@@ -32,6 +32,7 @@ func TestControl(t *testing.T) {
 	}{
 		{"root", "GET", "/", "", "", 200, plain, "Marquee API\n"},
 		{"root, any method", "PUT", "/", "", "x", 200, plain, "Marquee API\n"},
+		{"root, JSON", "GET", "/", js, "", 200, js, `{"message":"Marquee API"}` + "\n"},
 		{"publish", "POST", "/publish/", "", good, 200, plain, "Published\n"},
 		{"publish without the last slash", "POST", "/publish", "", good, 200, plain, "Published\n"},
 		{"anything will do", "POST", "/publish/", "*/*", good, 200, plain, "Published\n"},

@@ -66,7 +66,9 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		s.edge.enrol(s.nc, &conn{unread: s.unread})
+		if err := s.edge.enrol(s.nc, &conn{unread: s.unread}); err != nil {
+			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
+		}
 		return
 	}
 	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {

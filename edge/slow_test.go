@@ -91,28 +91,32 @@ func TestSlowClientSendsOn(t *testing.T) {
 func TestSlowClientOfPublish(t *testing.T) {
 	h := &headline{id: 1}
 	r := newRig(t, h)
-	slow := r.dial()
+	slow, last := r.dial(), r.dial()
 	slow.get(pollPath(1))
-	r.waitHolds(1)
+	last.get(pollPath(1), "Connection: close")
+	r.waitHolds(2)
 	r.onLoops(func(l *loop) { // or the kernel would take all of it
 		l.wheel.each(func(c *conn) { _ = c.gc.SetWriteBuffer(64 << 10) })
 	})
 	_ = slow.nc.SetReadBuffer(64 << 10)
+	_ = last.nc.SetReadBuffer(64 << 10)
 	cs := r.poll(4, 1)
-	r.waitHolds(5)
+	r.waitHolds(6)
 	body := strings.Repeat("0123456789", 90_000)
 	large := item("headline-value", "2", "1", body)
 	got := r.publish(large)[0]
-	if got.Matched != 5 || got.Written != 4 || got.Queued != 1 {
-		t.Errorf("receipt %+v, want 5 matched, 4 written, 1 queued", got)
+	if got.Matched != 6 || got.Written != 4 || got.Queued != 2 {
+		t.Errorf("receipt %+v, want 6 matched, 4 written, 2 queued", got)
 	}
 	for _, c := range cs {
 		c.wantAnswer(200, body)
 	}
-	r.waitMetric(`marquee_deliveries_total{outcome="queued"}`, 1)
+	r.waitMetric(`marquee_deliveries_total{outcome="queued"}`, 2)
 	slow.get(headlinePath)
 	slow.wantAnswer(200, body)
 	slow.wantAnswer(200, headlineBody(1))
+	last.wantAnswer(200, body)
+	last.wantClosed()
 }
 
 // tickUntil makes time pass quickly, tick by tick, until done or too long. It
