@@ -251,7 +251,7 @@ func (a *ask) complete(r upstream.Result) {
 	}
 	if !a.settled(r.Answer.Named, r.Answer.Asked) {
 		// Good for who asked, but not to be kept before the edge is subscribed.
-		a.loop.edge.cluster.await(r.Answer.Named, func(time.Time, error) {})
+		a.loop.edge.cluster.await(r.Answer.Named, nil)
 		if r.Kept {
 			a.send(time.Now())
 		} else {

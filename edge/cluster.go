@@ -55,7 +55,9 @@ type interest struct {
 	// since is when the subscription was confirmed, last.
 	since   time.Time
 	waiting []func(since time.Time, err error) // to be called then
-	unheld  int                                // seconds without a hold
+	// unheld is for how many seconds there was no hold; less than 0 while one
+	// may come yet, because the origin is being asked.
+	unheld int
 }
 
 // join connects the edge to the cluster. It waits for NATS until ctx ends.
@@ -114,7 +116,7 @@ func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
 
 // await subscribes to the channels and calls then when all are confirmed, with
 // the time of the last confirmation, or with an error when one cannot be. It
-// never blocks; then is called on another goroutine.
+// never blocks; then, unless nil, is called on another goroutine.
 func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time, err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,15 +135,24 @@ func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time, 
 			c.queue = append(c.queue, ch.Name)
 			c.more.Signal()
 		}
-		if in.sub == nil {
+		switch {
+		case then == nil:
+		case in.sub == nil:
 			left++
 			in.waiting = append(in.waiting, done)
-		} else {
+		default:
 			confirmed = later(confirmed, in.since)
+			in.unheld = c.unasked()
 		}
 	}
-	done(confirmed, nil)
+	if then != nil {
+		done(confirmed, nil)
+	}
 }
+
+// unasked is where the seconds without a hold begin to count for those who ask
+// the origin now: that they are subscribed must last until it has answered.
+func (c *cluster) unasked() int { return -int(c.edge.cfg.OriginTimeout / time.Second) }
 
 // subscribeLoop subscribes to what is in the queue.
 func (c *cluster) subscribeLoop(ctx context.Context) {
@@ -166,6 +177,9 @@ func (c *cluster) subscribeLoop(ctx context.Context) {
 		in.sub, in.since = sub, time.Now()
 		if err != nil {
 			delete(c.interests, name) // the next hold tries again
+		}
+		if len(in.waiting) > 0 {
+			in.unheld = c.unasked()
 		}
 		for _, done := range in.waiting {
 			done(in.since, err)

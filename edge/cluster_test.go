@@ -185,11 +185,12 @@ func TestSubscribeWhileLeaving(t *testing.T) {
 	f := newFleet(t, 1)
 	r := f.edges[0]
 	channels := []grip.Channel{{Name: "c"}}
+	linger := lingerSeconds - r.edge.cluster.unasked() // after an ask that comes to nothing
 	for range rounds {
 		confirmedCh := make(chan time.Time, 1)
 		r.edge.cluster.await(channels, func(at time.Time, _ error) { confirmedCh <- at })
 		at := await(t, confirmedCh, "the subscription")
-		r.passSeconds(lingerSeconds)
+		r.passSeconds(linger)
 		leftCh := make(chan struct{})
 		go func() {
 			r.passSeconds(1)
@@ -201,7 +202,7 @@ func TestSubscribeWhileLeaving(t *testing.T) {
 			t.Fatalf("confirmed at %v, then at %v", at, again)
 		}
 		await(t, leftCh, "the second")
-		r.passSeconds(2 * lingerSeconds)
+		r.passSeconds(linger + 1)
 	}
 	f.nats.wantInterest("c", 0)
 	if log := r.log.String(); strings.Contains(log, "cannot subscribe") {
@@ -382,4 +383,25 @@ func TestSubscriptionRefused(t *testing.T) {
 	if log := r.log.String(); !strings.Contains(log, "cannot subscribe") {
 		t.Errorf("the edge's log, want a warning:\n%s", log)
 	}
+}
+
+// An origin that takes longer to answer than an edge stays subscribed without a
+// hold is not asked without end.
+func TestOriginSlowerThanLinger(t *testing.T) {
+	f := newFleet(t, 1)
+	r := f.edges[0]
+	f.origin.answering = func(*http.Request) { r.passSeconds(2 * lingerSeconds) }
+	c := r.dial()
+	c.get(pollPath(1))
+	r.waitHolds(1)
+	f.origin.wantAsked(t, "a hold", 2)
+	f.change()
+	c.wantAnswer(200, headlineBody(2))
+	// Who has asked and left is not waited for without end either.
+	confirmedCh := make(chan struct{})
+	r.edge.cluster.await([]grip.Channel{{Name: "c"}}, func(time.Time, error) { close(confirmedCh) })
+	await(t, confirmedCh, "the subscription")
+	f.nats.wantInterest("c", 1)
+	r.passSeconds(lingerSeconds + 1 - r.edge.cluster.unasked())
+	f.nats.wantInterest("c", 0)
 }
