@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -179,32 +178,46 @@ func TestSubscriptionFollowsHolds(t *testing.T) {
 	wantAll(t, again, 3)
 }
 
-// A channel that is asked for at the moment when the edge leaves it.
+// Channels that are asked for at the moment when the edge leaves them.
 func TestSubscribeWhileLeaving(t *testing.T) {
-	const rounds = 200
+	const rounds, channels = 5, 200
 	f := newFleet(t, 1)
 	r := f.edges[0]
-	channels := []grip.Channel{{Name: "c"}}
-	linger := lingerSeconds - r.edge.cluster.unasked() // after an ask that comes to nothing
+	c := r.edge.cluster
+	var all []grip.Channel
+	for i := range channels {
+		all = append(all, grip.Channel{Name: fmt.Sprint("c", i)})
+	}
+	failedCh := make(chan error, 1)
+	subscribe := func() {
+		t.Helper()
+		c.await(all, func(_ time.Time, err error) { failedCh <- err })
+		if err := await(t, failedCh, "the subscriptions"); err != nil {
+			t.Error(err)
+		}
+		for _, ch := range all {
+			f.nats.wantInterest(ch.Name, 1)
+		}
+	}
+	linger := lingerSeconds - c.unasked() // after an ask that comes to nothing
+	subscribe()
 	for range rounds {
-		confirmedCh := make(chan time.Time, 1)
-		r.edge.cluster.await(channels, func(at time.Time, _ error) { confirmedCh <- at })
-		at := await(t, confirmedCh, "the subscription")
-		r.passSeconds(linger)
 		leftCh := make(chan struct{})
 		go func() {
-			r.passSeconds(1)
+			r.passSeconds(linger + 1)
 			close(leftCh)
 		}()
-		runtime.Gosched()
-		r.edge.cluster.await(channels, func(at time.Time, _ error) { confirmedCh <- at })
-		if again := await(t, confirmedCh, "the subscription"); again.Before(at) {
-			t.Fatalf("confirmed at %v, then at %v", at, again)
-		}
-		await(t, leftCh, "the second")
-		r.passSeconds(linger + 1)
+		eventually(t, func() error { // it has begun to leave
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if in := c.interests["c0"]; in != nil && in.sub != nil {
+				return errors.New("still subscribed")
+			}
+			return nil
+		})
+		subscribe()
+		await(t, leftCh, "the last second")
 	}
-	f.nats.wantInterest("c", 0)
 	if log := r.log.String(); strings.Contains(log, "cannot subscribe") {
 		t.Errorf("the edge's log:\n%s", log)
 	}
