@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"time"
 
@@ -207,15 +208,18 @@ func (a *ask) settled(channels []grip.Channel, asked time.Time) bool {
 // await asks again when the edge is subscribed to the channels of the hold. If
 // that fails, the hold begins with the answer that there is: what is published
 // elsewhere does not reach it, unless the connection is to blame, and then all
-// is asked again when it is back.
+// is asked again when it is back. A request that may change something is not put
+// twice for this either (RFC 9110 §9.2.2): who sent it may miss what was
+// published before the edge was subscribed.
 func (a *ask) await(r upstream.Result) {
 	c, put := a.loop.edge.cluster, a.put
+	once := a.req.Method != http.MethodGet && a.req.Method != http.MethodHead
 	c.await(r.Answer.Hold.Channels, func(confirmed time.Time, err error) {
 		a.loop.post(func() {
 			cutOff := c.cutOff()
 			switch {
 			case a.put != put || a.state != waiting:
-			case err != nil && r.Answer.Asked.After(cutOff):
+			case (err != nil || once) && r.Answer.Asked.After(cutOff):
 				a.hold(r)
 			default:
 				a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Hold.Channels)}
@@ -227,7 +231,7 @@ func (a *ask) await(r upstream.Result) {
 
 // newAnswer makes the bytes of an answer that the origin gave.
 func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
-	if a.req.Method == "HEAD" {
+	if a.req.Method == http.MethodHead {
 		return fanout.NewHeadAnswer(from.Response, from.Length)
 	}
 	return fanout.NewAnswer(from.Response)

@@ -418,3 +418,24 @@ func TestOriginSlowerThanLinger(t *testing.T) {
 	r.passSeconds(lingerSeconds + 1 - r.edge.cluster.unasked())
 	f.nats.wantInterest("c", 0)
 }
+
+// A request that may change something is not put to the origin twice for the
+// sake of a subscription.
+func TestPostIsPutOnce(t *testing.T) {
+	f := newFleet(t, 0)
+	postCh := make(chan struct{}, 2)
+	r := startEdge(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		postCh <- struct{}{}
+		w.Header().Set("Grip-Hold", "response")
+		w.Header().Set("Grip-Channel", "jobs; prev-id=1")
+	})), nil, "-nats", f.nats.newLink().url())
+	c := r.dial()
+	c.send("POST /jobs HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\njob")
+	r.waitHolds(1)
+	f.nats.wantInterest("jobs", 1)
+	f.toNATS(item("jobs", "2", "1", "done"))
+	c.wantAnswer(200, "done")
+	if len(postCh) != 1 {
+		t.Errorf("the origin got %d POSTs, want 1", len(postCh))
+	}
+}
