@@ -263,7 +263,7 @@ func (a *ask) complete(r upstream.Result) {
 		}
 		return
 	}
-	a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Named), Asker: a}
+	a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Named), Asked: r.Answer.Asked, Asker: a}
 	standing, _ := a.loop.shard.Enter(&a.watch)
 	switch {
 	case standing == fanout.Holding:

@@ -270,6 +270,38 @@ func TestNoClientIsLeftBehind(t *testing.T) {
 	}
 }
 
+// Requests that come while the origin knows more than it has published yet are
+// answered, and cost it no more than others.
+func TestCostBeforePublish(t *testing.T) {
+	h := &headline{id: 1}
+	r := newRig(t, h, "-share-all")
+	h.change()
+	r.publish(headlineItem(2)) // so that the edge knows an id
+	h.change()
+	var held []*client
+	for range 10 {
+		c := r.dial()
+		for _, target := range []string{headlinePath, pollPath(1), pollPath(2)} {
+			c.get(target)
+			c.wantAnswer(200, headlineBody(3))
+		}
+		held = append(held, c)
+	}
+	for _, c := range held {
+		c.get(pollPath(3))
+	}
+	r.waitHolds(10)
+	if c := h.dearest(); c.requests > 3 {
+		t.Errorf("the origin was asked %d times for one URL, want at most 3", c.requests)
+	}
+	r.publish(headlineItem(3))
+	h.change()
+	r.publish(headlineItem(4))
+	for _, c := range held {
+		c.wantAnswer(200, headlineBody(4))
+	}
+}
+
 // Clients that poll the same URL cost the origin at most two requests at a time
 // and five in all per change, whatever moment they arrive at.
 func TestCostOfAChange(t *testing.T) {

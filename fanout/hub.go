@@ -350,7 +350,11 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 			continue
 		}
 		if w.Group == nil {
-			return Behind, nil // not the newest answer, or one ahead of its item
+			if !w.Asked.After(h.sentAt) {
+				return Behind, nil // perhaps not the newest answer
+			}
+			c.ahead = want.PrevID // of its item
+			continue
 		}
 		if d := c.last; d != nil && d.item.PrevID == want.PrevID && h.now().Sub(d.start) < seenFor {
 			standing, at = AtHand, d

@@ -1,6 +1,10 @@
 package fanout
 
-import "marquee/grip"
+import (
+	"time"
+
+	"marquee/grip"
+)
 
 // Asker is who put a group's question to the origin. The shard tells it, on the
 // loop, what became of the watch.
@@ -27,6 +31,9 @@ type Watch struct {
 	Template *Template
 	// Group holds for the channels; nil when only an answer is watched.
 	Group *Group
+	// Asked is when the origin was asked for the answer that is watched: after
+	// the last item it may be ahead of the next one. Only without a group.
+	Asked time.Time
 	Asker Asker
 
 	places []int32 // per channel, the index in its list; nil: not registered
