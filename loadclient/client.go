@@ -99,10 +99,7 @@ func (p *pool) connect(i int32) {
 	fd, err := p.target.dialer.dial(int(i))
 	if err == nil {
 		// Edge-triggered, so that one epoll_ctl lasts as long as the connection.
-		err = unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{
-			Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
-			Fd:     i,
-		})
+		err = p.poller.add(fd, i, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
 		c.fd = int32(fd)
 		p.connections++
 	}
@@ -141,11 +138,11 @@ func (p *pool) send(i int32) error {
 	c := &p.clients[i]
 	req := p.target.appendRequest(p.requestBuf[:0], c.id, c.started)
 	p.requestBuf = req
-	n, err := unix.Write(int(c.fd), req[c.sent:])
+	n, err := send(c.fd, req[c.sent:])
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 		return err
 	}
-	c.sent += int32(max(n, 0))
+	c.sent += int32(n)
 	switch {
 	case int(c.sent) < len(req):
 		p.enter(i, sending)
@@ -159,11 +156,11 @@ func (p *pool) send(i int32) error {
 
 // readable reads what has come, to the end if the server has closed its side.
 // A read that does not fill the buffer has emptied the socket (epoll(7)), so
-// an answer costs one read(2).
+// an answer costs one recv(2).
 func (p *pool) readable(i int32, closed bool) {
-	fd := int(p.clients[i].fd)
+	fd := p.clients[i].fd
 	for {
-		n, err := unix.Read(fd, p.readBuf)
+		n, err := recv(fd, p.readBuf)
 		switch {
 		case err == unix.EAGAIN:
 			return
@@ -216,7 +213,7 @@ func (p *pool) received(i int32, b []byte, closed bool) (more bool) {
 	return false
 }
 
-// ended handles the end of the connection: io.EOF or an error of read(2).
+// ended handles the end of the connection: io.EOF or an error of recv(2).
 func (p *pool) ended(i int32, cause error) {
 	c := &p.clients[i]
 	if c.state == resting {
@@ -280,7 +277,7 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 		p.tally.receive(h, now)
 	}
 	p.succeed(c)
-	p.rest(i, p.cfg.repollDelay+jitter(p.cfg.repollJitter))
+	p.rest(i, now, p.cfg.repollDelay+jitter(p.cfg.repollJitter))
 }
 
 // fail counts what befell the client and lets it try again after the backoff:
@@ -303,7 +300,7 @@ func (p *pool) fail(i int32, f fault, err error) {
 		backoff = time.Second << c.failures
 		c.failures++
 	}
-	p.rest(i, backoff+jitter(backoffJitter))
+	p.rest(i, p.now(), backoff+jitter(backoffJitter))
 }
 
 // succeed ends the client's failures in a row.
@@ -314,11 +311,11 @@ func (p *pool) succeed(c *client) {
 	}
 }
 
-// rest lets the client do nothing for d, then ask again.
-func (p *pool) rest(i int32, d time.Duration) {
+// rest lets the client do nothing for d from now on, then ask again.
+func (p *pool) rest(i int32, now, d time.Duration) {
 	p.enter(i, resting)
 	if d > 0 {
-		p.timers.set(i, p.now()+d)
+		p.timers.set(i, now+d)
 		return
 	}
 	p.request(i)

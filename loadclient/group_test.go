@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
 
 	"marquee/bus"
 )
@@ -472,7 +473,7 @@ func (c *cluster) startProcess(cmd *exec.Cmd) {
 	receive(c, c.nodes, "announcement")
 }
 
-// TestGroupProcess ends groups with signals.
+// TestGroupProcess ends groups with signals, and checks that they were modest.
 func TestGroupProcess(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
@@ -483,6 +484,9 @@ func TestGroupProcess(t *testing.T) {
 			c.startProcess(cmd)
 			c.setUp(100, startFront(t, s).address())
 			c.awaitAll(100, 1)
+			if attr, err := unix.SchedGetAttr(cmd.Process.Pid, 0); err != nil || attr.Policy != unix.SCHED_BATCH {
+				t.Errorf("scheduling policy %+v, %v, want SCHED_BATCH", attr, err)
+			}
 			began := time.Now()
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)

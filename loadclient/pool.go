@@ -12,10 +12,13 @@ import (
 )
 
 const (
-	eventBatch = 512      // epoll events taken at a time
-	readSize   = 64 << 10 // bytes read at a time, from any client
+	readSize = 64 << 10 // bytes read at a time, from any client
 
-	wakeTag = -1 // in an epoll event, in place of a client's number
+	wakeTag = -1 // of an event, in place of a client's number
+
+	// tick is how exactly the loop looks at the clock. Each look costs more than
+	// a client's next poll, so that those of a tick are better made together.
+	tick = 5 * time.Millisecond
 )
 
 var errLoopEnded = errors.New("the event loop has ended")
@@ -26,7 +29,7 @@ type pool struct {
 	cfg        config
 	log        *slog.Logger
 	epoch      time.Time // zero of the pool's clock
-	epollFD    int
+	poller     *poller
 	wakeFD     int           // eventfd: there is mail
 	doneCh     chan struct{} // closed by run when the loop has ended
 	newsCh     chan struct{} // cap 1; loop to printer: all started, or a change settled
@@ -96,15 +99,14 @@ func newPool(cfg config, log *slog.Logger) (*pool, error) {
 	}
 	p.inState[idle] = cfg.clients
 	var err error
-	if p.epollFD, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("create epoll: %w", err)
+	if p.poller, err = newPoller(); err != nil {
+		return nil, err
 	}
 	if p.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		unix.Close(p.epollFD)
+		p.poller.close()
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
-	wake := unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeTag}
-	if err := unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, p.wakeFD, &wake); err != nil {
+	if err := p.poller.add(p.wakeFD, wakeTag, unix.EPOLLIN); err != nil {
 		p.close()
 		return nil, fmt.Errorf("watch eventfd: %w", err)
 	}
@@ -117,38 +119,34 @@ func (p *pool) close() {
 		p.hangUp(int32(i))
 	}
 	unix.Close(p.wakeFD)
-	unix.Close(p.epollFD)
+	p.poller.close()
 }
 
 // run is the loop. It returns after stop, or with an error when epoll fails.
 func (p *pool) run() error {
 	defer close(p.doneCh)
-	events := make([]unix.EpollEvent, eventBatch)
-	for !p.stopping {
-		wait := p.turn()
-		n, err := unix.EpollWait(p.epollFD, events, wait)
-		if err != nil && err != unix.EINTR {
-			p.endErr = fmt.Errorf("wait for events: %w", err)
-			return p.endErr
-		}
-		mailed := false
-		for _, e := range events[:max(n, 0)] {
-			if e.Fd == wakeTag {
-				mailed = true
-			} else {
-				p.ready(e.Fd, e.Events)
-			}
-		}
-		if mailed { // last: it may close sockets that there are events of
-			p.readMail()
-		}
-	}
-	return nil
+	p.endErr = p.poller.run(p.turn)
+	return p.endErr
 }
 
-// turn does what the clock asks for and returns how long epoll may wait, in
-// milliseconds; -1 is for ever.
-func (p *pool) turn() int {
+// turn handles events, and does what the clock asks for. It returns when the
+// next turn is due if there are no more events, zero for never, or that it was
+// the last.
+func (p *pool) turn(events []unix.EpollEvent) (next time.Time, last bool) {
+	mailed := false
+	for _, e := range events {
+		if e.Fd == wakeTag {
+			mailed = true
+		} else {
+			p.ready(e.Fd, e.Events)
+		}
+	}
+	if mailed { // last: it may close sockets that there are events of
+		p.readMail()
+	}
+	if p.stopping {
+		return time.Time{}, true
+	}
 	now := p.now()
 	for {
 		i, ok := p.timers.expired(now)
@@ -169,10 +167,13 @@ func (p *pool) turn() int {
 	if p.snapshotCh != nil {
 		wait = sooner(wait, p.report(now))
 	}
-	if wait < 0 {
-		return -1
+	switch {
+	case wait < 0:
+		return time.Time{}, false
+	case wait == 0:
+		return p.epoch.Add(now), false
 	}
-	return int((wait + time.Millisecond - 1) / time.Millisecond)
+	return p.epoch.Add((now + wait + tick - 1).Truncate(tick)), false
 }
 
 // sooner returns the shorter of two waits, of which the first may be -1, for

@@ -93,7 +93,7 @@ func TestMovePace(t *testing.T) {
 	st := newSetUpTest(t, 10, "-rate", "100")
 	st.setUp(5, st.targets[0])
 	st.epoch = st.epoch.Add(-time.Second) // a second later, all five may have begun
-	st.turn()
+	st.turn(nil)
 	if st.active() != 5 || st.connections != 5 {
 		t.Fatalf("%d clients, %d connections, want 5", st.active(), st.connections)
 	}
