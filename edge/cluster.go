@@ -120,6 +120,12 @@ func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
 func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time, err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		if then != nil {
+			go then(time.Time{}, bus.ErrNotConnected)
+		}
+		return
+	}
 	left, confirmed, failed := 1, time.Time{}, error(nil)
 	done := func(since time.Time, err error) { // with mu held
 		confirmed, failed = later(confirmed, since), cmp.Or(failed, err)
@@ -154,14 +160,15 @@ func (c *cluster) await(channels []grip.Channel, then func(confirmed time.Time, 
 // the origin now: that they are subscribed must last until it has answered.
 func (c *cluster) unasked() int { return -int(c.edge.cfg.OriginTimeout / time.Second) }
 
-// subscribeLoop subscribes to what is in the queue.
+// subscribeLoop subscribes to what is in the queue, and at the end lets those
+// know who wait for the rest of it.
 func (c *cluster) subscribeLoop(ctx context.Context) {
 	for {
 		c.mu.Lock()
 		for len(c.queue) == 0 && !c.closed {
 			c.more.Wait()
 		}
-		if c.closed {
+		if len(c.queue) == 0 {
 			c.mu.Unlock()
 			return
 		}

@@ -439,3 +439,24 @@ func TestPostIsPutOnce(t *testing.T) {
 		t.Errorf("the origin got %d POSTs, want 1", len(postCh))
 	}
 }
+
+// Nobody waits for a subscription that an edge at its end does not begin any
+// more.
+func TestAwaitAtTheEnd(t *testing.T) {
+	const channels = 100 * subscribers
+	f := newFleet(t, 1)
+	c := f.edges[0].edge.cluster
+	errCh := make(chan error, channels)
+	go f.edges[0].stop()
+	for i := range channels {
+		c.await([]grip.Channel{{Name: fmt.Sprint("c", i)}}, func(_ time.Time, err error) { errCh <- err })
+	}
+	for range channels {
+		await(t, errCh, "the end of waiting")
+	}
+	f.edges[0].stop()
+	c.await([]grip.Channel{{Name: "c"}}, func(_ time.Time, err error) { errCh <- err })
+	if err := await(t, errCh, "the end of waiting"); !errors.Is(err, bus.ErrNotConnected) {
+		t.Errorf("error %v, want %v", err, bus.ErrNotConnected)
+	}
+}
