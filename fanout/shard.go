@@ -37,7 +37,7 @@ type Shard struct {
 	batches  []batch     // being written; batches[0] first
 	tally    tally       // of the delivery being written
 	passed   []*Watch    // scratch
-	doubtful []*Watch    // to be rechecked; may have left
+	doubtful []*Watch    // to be rechecked, if still doubted
 	turning  bool        // Turn is running
 
 	mu   sync.Mutex  // mail
@@ -130,7 +130,7 @@ func (s *Shard) Leave(w *Watch) {
 			s.hub.leave(s.index, c.Name)
 		}
 	}
-	w.places = nil
+	w.places, w.doubted = nil, false
 }
 
 // Give answers every hold of g with a: at once, as far as one turn goes.
@@ -146,34 +146,45 @@ func (s *Shard) Give(g *Group, a *Answer) {
 // for it, or stands on it, is told so by and by (see Recheck).
 func (s *Shard) Doubt(channel string) {
 	if ws := s.channels[channel]; ws != nil {
-		s.doubtful = append(s.doubtful, ws.list...)
+		s.doubt(ws)
 	}
 }
 
 // DoubtAll is Doubt for every channel.
 func (s *Shard) DoubtAll() {
 	for _, ws := range s.channels {
-		s.doubtful = append(s.doubtful, ws.list...)
+		s.doubt(ws)
+	}
+}
+
+func (s *Shard) doubt(ws *watches) {
+	for _, w := range ws.list {
+		if !w.doubted {
+			w.doubted = true
+			s.doubtful = append(s.doubtful, w)
+		}
 	}
 }
 
 // Recheck tells at most n of the watches in doubt, so that the origin is not
 // asked everything at once.
 func (s *Shard) Recheck(n int) {
-	n = min(n, len(s.doubtful))
-	for i, w := range s.doubtful[:n] {
-		s.doubtful[i] = nil
-		switch {
-		case w.places == nil: // left meanwhile
-		case w.Group == nil:
-			s.Leave(w)
+	for n > 0 && len(s.doubtful) > 0 {
+		w := s.doubtful[0]
+		s.doubtful[0] = nil
+		s.doubtful = s.doubtful[1:]
+		if !w.doubted {
+			continue // left meanwhile
+		}
+		n--
+		s.Leave(w)
+		if w.Group == nil {
 			w.Asker.Superseded()
-		default:
-			s.Leave(w)
+		} else {
 			w.Asker.Missed()
 		}
 	}
-	if s.doubtful = s.doubtful[n:]; len(s.doubtful) == 0 {
+	if len(s.doubtful) == 0 {
 		s.doubtful = nil
 	}
 }

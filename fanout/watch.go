@@ -36,7 +36,8 @@ type Watch struct {
 	Asked time.Time
 	Asker Asker
 
-	places []int32 // per channel, the index in its list; nil: not registered
+	places  []int32 // per channel, the index in its list; nil: not registered
+	doubted bool    // since it was registered, and not yet rechecked
 }
 
 // verdict is what an item means for a watch.
