@@ -106,7 +106,7 @@ func (c *cluster) settled(channels []grip.Channel, asked time.Time) bool {
 	defer c.mu.Unlock()
 	for _, ch := range channels {
 		in := c.interests[ch.Name]
-		if in == nil || in.sub == nil || !in.since.Before(asked) {
+		if in == nil || in.sub == nil || in.since.After(asked) {
 			return false
 		}
 		in.unheld = 0
