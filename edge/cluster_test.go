@@ -26,7 +26,7 @@ func TestClusterPublish(t *testing.T) {
 	f := newFleet(t, 3)
 	cs := f.poll(clients, 1)
 	f.origin.count()
-	items := 0.0
+	items := 0
 	for i, publish := range []func(grip.Item){
 		f.toNATS,
 		func(i grip.Item) {
@@ -459,4 +459,51 @@ func TestAwaitAtTheEnd(t *testing.T) {
 	if err := await(t, errCh, "the end of waiting"); !errors.Is(err, bus.ErrNotConnected) {
 		t.Errorf("error %v, want %v", err, bus.ErrNotConnected)
 	}
+}
+
+// An answer that names its channel is kept for those who come later only when
+// the edge hears of what comes next.
+func TestNamedAnswer(t *testing.T) {
+	f := newFleet(t, 1)
+	r := f.edges[0]
+	var once sync.Once
+	f.origin.answering = func(*http.Request) { once.Do(func() { f.change() }) }
+	get := func(id int) {
+		t.Helper()
+		c := r.dial()
+		c.get(headlinePath)
+		c.wantAnswer(200, headlineBody(id))
+		c.leave()
+	}
+	get(1) // true when the origin was asked
+	get(2)
+	f.nats.wantInterest("headline-value", 1)
+	eventually(t, func() error { // kept, some time after the subscription
+		get(2)
+		f.origin.count()
+		get(2)
+		if n := f.origin.count(); n != 0 {
+			return fmt.Errorf("the origin was asked %d times for what is known", n)
+		}
+		return nil
+	})
+	f.change()
+	r.wantDelivered(1)
+	get(3)
+}
+
+// When items were lost on their way into the edge, those who hold for their
+// channel get what was in them, and nobody else is asked for.
+func TestLostItems(t *testing.T) {
+	f := newFleet(t, 1)
+	r := f.edges[0]
+	cs := f.poll(3, 1)
+	f.origin.count()
+	f.origin.change()
+	for range 3 {
+		r.edge.cluster.lost("another")
+		r.edge.cluster.lost("headline-value")
+	}
+	wantAll(t, cs, 2)
+	f.origin.wantAsked(t, "lost items", 1)
 }

@@ -322,9 +322,14 @@ func (r *rig) waitConnected(want bool) {
 
 // wantDelivered waits until the edge has taken n items, and looks that it has
 // taken no others.
-func (r *rig) wantDelivered(n float64) {
+func (r *rig) wantDelivered(n int) {
 	r.t.Helper()
-	r.waitMetric(`marquee_items_total{fate="delivered"}`, n)
+	eventually(r.t, func() error {
+		if !strings.Contains(r.metrics(), fmt.Sprintf("\nmarquee_items_total{fate=\"delivered\"} %d\n", n)) {
+			return fmt.Errorf("the edge has not taken %d items", n)
+		}
+		return nil
+	})
 	for _, fate := range []string{"waiting", "duplicate", "overflow"} {
 		if strings.Contains(r.metrics(), `fate="`+fate+`"`) {
 			r.t.Errorf("an item had the fate %s", fate)
