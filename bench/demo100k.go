@@ -25,6 +25,9 @@ const (
 	heldTimeout     = 2 * time.Minute
 	deliveryTimeout = 30 * time.Second
 
+	// settleTime is before the first change: the dashboard pings every 5 s, and
+	// what it measured while all connected says little of deliveries.
+	settleTime = 6 * time.Second
 	// restTime is between two changes: clients poll again 2 to 3 s after an
 	// answer, and edges say once a second how many they hold.
 	restTime = 4 * time.Second
@@ -108,12 +111,12 @@ func (d *demo100k) measure(ctx context.Context, stdout, stderr io.Writer, r *dem
 	r.Ready = milliseconds(time.Since(start))
 	s := town.viewer.newest
 	r.Edges, r.Groups = s.Edges.Up, s.Groups.Up
+	rest := settleTime
 	for i := range d.changes {
-		if i > 0 {
-			if err := d.awaitHeldAgain(ctx, town.viewer); err != nil {
-				return err
-			}
+		if err := d.awaitHeldAgain(ctx, town.viewer, rest); err != nil {
+			return err
 		}
+		rest = restTime
 		c, err := d.change(ctx, town.viewer, fmt.Sprintf("Flight %d arriving in terminal %c.", 100+i, 'A'+i))
 		if err != nil {
 			return err
@@ -128,23 +131,22 @@ func (d *demo100k) measure(ctx context.Context, stdout, stderr io.Writer, r *dem
 func (d *demo100k) awaitHeld(ctx context.Context, stdout io.Writer, v *viewer) error {
 	var shown time.Time
 	_, err := v.await(ctx, heldTimeout, "all clients are held", func(s *status) bool {
-		if time.Since(shown) >= progressInterval {
+		done := s.Edges.Up == s.Edges.Needed && s.Groups.Up == s.Groups.Needed && s.Started >= d.capacity && s.held() >= d.capacity && s.pinged()
+		if done || time.Since(shown) >= progressInterval {
 			shown = time.Now()
 			fmt.Fprintf(stdout, "%s of %s clients held, edges %s, groups %s\n", thousands(s.held()), thousands(d.capacity), s.Edges, s.Groups)
 		}
-		return s.Edges.Up == s.Edges.Needed && s.Groups.Up == s.Groups.Needed && s.Started >= d.capacity && s.held() >= d.capacity && s.pinged()
+		return done
 	})
 	return err
 }
 
-// awaitHeldAgain returns when clients that have got an answer are back.
-func (d *demo100k) awaitHeldAgain(ctx context.Context, v *viewer) error {
-	select {
-	case <-time.After(restTime):
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// awaitHeldAgain returns when clients are back that have got an answer, which is
+// not before they have rested.
+func (d *demo100k) awaitHeldAgain(ctx context.Context, v *viewer, rest time.Duration) error {
+	if err := v.rest(ctx, rest); err != nil {
+		return err
 	}
-	v.newest = nil // from before
 	_, err := v.await(ctx, heldTimeout, "all clients are held again", func(s *status) bool { return s.held() >= d.capacity })
 	return err
 }

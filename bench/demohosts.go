@@ -57,7 +57,7 @@ func demoHostsCommand(stdout, stderr io.Writer) *ffcli.Command {
 	return subcommand(stderr, "demo-hosts", "cut hosts off and kill an edge while headlines are delivered (needs root)",
 		func(set *flag.FlagSet) {
 			set.IntVar(&d.groups, "groups", 4, "number of client `groups`, 3 to 50; edges are one more, each on a host of its own")
-			set.IntVar(&d.clients, "clients", 5000, "number of `clients` of each group, 1 to 20000")
+			set.IntVar(&d.clients, "clients", 1000, "number of `clients` of each group, 1 to 20000")
 		},
 		func(ctx context.Context) error {
 			if err := inRange("groups", d.groups, 3, 50); err != nil {
@@ -340,12 +340,9 @@ func (d *demoHosts) awaitAnswer(ctx context.Context, edge string, last uint64) e
 // awaitHeld returns when all edges that run are there, and as many polls held, no
 // more and no less, as it says.
 func (d *demoHosts) awaitHeld(ctx context.Context, held int) error {
-	select {
-	case <-time.After(restTime):
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := d.town.viewer.rest(ctx, restTime); err != nil {
+		return err
 	}
-	d.town.viewer.newest = nil // from before
 	return d.await(ctx, thousands(held)+" polls are held", func(s *status) bool {
 		return s.Edges.Up == len(d.edges) && s.Groups.Up == d.groups && s.held() == held
 	})

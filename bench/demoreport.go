@@ -46,8 +46,8 @@ type demoChange struct {
 	// the groups. True is by the clients' own clock: first, mean and last client.
 	Delivery times `json:"delivery_ms"`
 	True     times `json:"true_ms"`
-	// Curve are times and how many clients had received the headline, as the
-	// dashboard heard of it; Histogram upper ends of bars and their clients.
+	// Curve are times and how many clients had received the headline, by their
+	// clock; Histogram upper ends of bars and their clients.
 	Curve     [][2]float64 `json:"curve"`
 	Histogram [][2]float64 `json:"histogram"`
 	// CPU are the seconds that each command used, over all its processes, from

@@ -139,6 +139,17 @@ func (v *viewer) poll(ctx context.Context) (*status, error) {
 	return s, v.ask(r, s)
 }
 
+// rest lets time pass, after which the newest status is an old one.
+func (v *viewer) rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	v.newest = nil
+	return nil
+}
+
 // await returns the first status, the newest included, of which done says so.
 // The error says for what it waited for so long, and what there was instead.
 func (v *viewer) await(ctx context.Context, timeout time.Duration, what string, done func(*status) bool) (*status, error) {
