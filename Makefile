@@ -42,7 +42,7 @@ unit: build ## Unit and end-to-end tests.
 	go test ./...
 
 race: ## The same under the race detector.
-	go test -race ./...
+	go test -race -skip '^TestPage' ./... # the browser's once is enough
 
 fuzz: ## Each fuzz target for FUZZTIME.
 	@for package in $$(go list ./...); do \

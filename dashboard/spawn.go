@@ -166,7 +166,8 @@ func (f *fleet) process(m *member) *process {
 	if m.kind == bus.KindEdge {
 		p.path = f.edgePath
 		p.env = childEnv("MARQUEE_EDGE_NATS", f.cfg.bus.URL)
-		p.args = append(p.args, "-origin", m.origin, "-share-all",
+		// One loop each: there are more edges than cores.
+		p.args = append(p.args, "-origin", m.origin, "-share-all", "-loops", "1",
 			"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0")
 	} else {
 		p.path = f.clientPath
