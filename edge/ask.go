@@ -180,6 +180,7 @@ func (a *ask) hold(r upstream.Result) {
 		Channels: slices.Clone(hold.Channels),
 		Template: fanout.NewTemplate(r.Answer.Response),
 		Group:    a.group,
+		Asked:    r.Answer.Asked,
 		Asker:    a,
 	}
 	standing, at := l.shard.Enter(&a.watch)
@@ -237,12 +238,16 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 	return fanout.NewAnswer(from.Response)
 }
 
-// beginHold makes a connection of the group one that is held.
+// beginHold makes a connection of the group one that is held; for no longer than
+// this when the edge drains.
 func (a *ask) beginHold(c *conn) {
 	c.state = held
 	a.loop.holds.Add(1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
+	if a.loop.draining {
+		c.timeOut()
+	}
 }
 
 // complete passes on an answer that is no hold. If it names the channels that

@@ -86,13 +86,6 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	defer e.stopLoops()
 
-	if e.cfg.Bus.URL != "" {
-		var err error
-		if e.cluster, err = e.join(ctx); err != nil {
-			return err
-		}
-	}
-
 	var listeners []net.Listener
 	var addresses []string
 	defer func() {
@@ -111,6 +104,12 @@ func (e *edge) run(ctx context.Context) error {
 	control, err := net.Listen("tcp", e.cfg.Control)
 	if err != nil {
 		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
+	}
+	if e.cfg.Bus.URL != "" {
+		if e.cluster, err = e.join(ctx); err != nil {
+			control.Close()
+			return err
+		}
 	}
 	server := e.controlServer()
 

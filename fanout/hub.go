@@ -365,6 +365,7 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 			// whatever ids it gives: ids that do not fit cost one request, not
 			// a loop.
 			c.ahead = want.PrevID
+			h.giveUpEarly(c, w.Asked)
 			continue
 		}
 		standing = Behind
@@ -386,6 +387,18 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 		c.loops |= 1 << shard
 	}
 	return standing, at
+}
+
+// giveUpEarly drops the items that wait on c since before the origin was asked:
+// its answer is as new as they are. Delivered late, they would tell every hold
+// that it had missed something. Hub lock.
+func (h *Hub) giveUpEarly(c *channel, asked time.Time) {
+	for _, d := range c.early {
+		if d.start.Before(asked) {
+			h.takeEarly(c, d)
+			d.finish()
+		}
+	}
 }
 
 // want notes that a holder of the channel accepts a coding.

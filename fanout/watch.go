@@ -31,8 +31,8 @@ type Watch struct {
 	Template *Template
 	// Group holds for the channels; nil when only an answer is watched.
 	Group *Group
-	// Asked is when the origin was asked for the answer that is watched: after
-	// the last item it may be ahead of the next one. Only without a group.
+	// Asked is when the origin was asked for the hold, or for the answer that is
+	// watched: if after the last item, it may be ahead of the next one.
 	Asked time.Time
 	Asker Asker
 
