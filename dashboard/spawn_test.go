@@ -110,7 +110,7 @@ func TestFleetProcess(t *testing.T) {
 		wantArgs string
 		wantEnv  string
 	}{
-		{edge, "-nats-creds file.creds -name a-edge-01 -region a -log-format json -origin 127.0.0.1:8080 -share-all -listen 127.0.0.1:0 -control 127.0.0.1:0", "MARQUEE_EDGE_NATS=" + f.cfg.bus.URL},
+		{edge, "-nats-creds file.creds -name a-edge-01 -region a -log-format json -origin 127.0.0.1:8080 -share-all -loops 1 -listen 127.0.0.1:0 -control 127.0.0.1:0", "MARQUEE_EDGE_NATS=" + f.cfg.bus.URL},
 		{group, "-nats-creds file.creds -name a-group-01 -region a -log-format json -c 100", "MARQUEE_LOADCLIENT_NATS=" + f.cfg.bus.URL},
 	}
 	for _, tt := range tests {
