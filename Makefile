@@ -39,10 +39,10 @@ check: ## Formatting, vet, staticcheck.
 	@go tool staticcheck ./...
 
 unit: build ## Unit and end-to-end tests.
-	go test ./...
+	go test -p 4 ./... # they wait more than they work
 
 race: ## The same under the race detector.
-	go test -race -skip '^TestPage' ./... # the browser's once is enough
+	go test -p 4 -race -skip '^TestPage' ./... # the browser's once is enough
 
 fuzz: ## Each fuzz target for FUZZTIME.
 	@for package in $$(go list ./...); do \

@@ -55,6 +55,14 @@ func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 	for _, f := range r.Header {
 		req.Header.Add(f.Name, f.Value)
 	}
+	if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+		// They may be repeated (RFC 9110 §9.2.2), as net/http does by itself with
+		// GET when the origin has closed an idle connection in that moment. It
+		// takes this field, empty and so not sent, for leave to do so.
+		if !r.Header.Has("Idempotency-Key") {
+			req.Header["Idempotency-Key"] = nil
+		}
+	}
 	if !r.Header.Has("User-Agent") {
 		req.Header["User-Agent"] = nil // or net/http would add its own
 	}

@@ -366,3 +366,17 @@ func (b *blocked) Read([]byte) (int, error) {
 	<-b.backCh
 	return 0, errTorn
 }
+
+// An origin that closes an idle connection without a word costs nobody an answer
+// whose request may be repeated.
+func TestRepeatOnStaleConnection(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+		t.Run(method, func(t *testing.T) {
+			origin := serve(t, wire("HTTP/1.1 204 No Content\r\n\r\n")) // and closes
+			c := newClient(t, origin)
+			for range 20 {
+				ask(t, c, &Request{Method: method, Host: "h", Target: "/"}, false).want("answer ")
+			}
+		})
+	}
+}
