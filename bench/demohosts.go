@@ -73,6 +73,9 @@ func demoHostsCommand(stdout, stderr io.Writer) *ffcli.Command {
 // run fails unless every client has every headline in the end, whatever went
 // wrong in between. Then it also prints what the nodes have complained of.
 func (d *demoHosts) run(ctx context.Context) (err error) {
+	if err := checkSupply(d.all(), d.clients); err != nil {
+		return err
+	}
 	if d.network, err = newNetwork(); err != nil {
 		return err
 	}

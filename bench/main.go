@@ -1,6 +1,7 @@
 // Command bench starts the other commands, which must lie beside it, and
-// measures them: the demo, a stack to play with, and the figures of the README
-// against the floor, which is the same load on a server that only send()s.
+// measures them: the demo, a stack to play with, the whole demonstration on this
+// machine and on hosts that fail, and the figures of the README against the
+// floor, which is the same load on a server that only send()s.
 package main
 
 import (

@@ -17,7 +17,7 @@ func TestRunRefuses(t *testing.T) {
 		{"demo -changes 0", "-changes 0: must be from 1 to 1000"},
 		{"demo -every 1ms", "-every 1ms: must be at least 100ms"},
 		{"run -c 20001", "-c 20001: must be from 1 to 20000"},
-		{"demo-100k -capacity 0", "-capacity 0: must be from 1 to 1000000"},
+		{"demo-100k -capacity 0", "-capacity 0: must be from 1 to 200000"},
 		{"demo-100k -node-capacity 20001", "-node-capacity 20001: must be from 1 to 20000"},
 		{"demo-100k -changes 21", "-changes 21: must be from 1 to 20"},
 		{"demo-100k -out out/", `-out "out/": must name files`},

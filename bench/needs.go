@@ -83,6 +83,18 @@ func (s supply) missing(capacity, nodeCapacity int) error {
 	return errors.Join(errs...)
 }
 
+// checkSupply returns an error when this machine cannot do it.
+func checkSupply(capacity, nodeCapacity int) error {
+	s, err := readSupply()
+	if err != nil {
+		return err
+	}
+	if err := s.missing(capacity, nodeCapacity); err != nil {
+		return fmt.Errorf("this machine cannot do it:\n%w", err)
+	}
+	return nil
+}
+
 // readSupply finds out what this machine has.
 func readSupply() (s supply, err error) {
 	var limit unix.Rlimit

@@ -169,7 +169,7 @@ func newNamespace() (ns *os.File, err error) {
 		defer close(doneCh)
 		runtime.LockOSThread() // for ever: see enter
 		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("make a network namespace: %w", err)
+			err = fmt.Errorf("make a network namespace: %w (this needs root)", err)
 			return
 		}
 		ns, err = os.Open("/proc/thread-self/ns/net")

@@ -22,8 +22,9 @@ import (
 const (
 	// readyTimeout bounds the time from a child's start to its ready line.
 	readyTimeout = 20 * time.Second
-	// stopTimeout is how long a child may take to leave after SIGTERM.
-	stopTimeout = 10 * time.Second
+	// stopTimeout is how long a child may take to leave after SIGTERM. The
+	// dashboard gives 15 s to those that it has started.
+	stopTimeout = 20 * time.Second
 	// maxComplaint is how many lines of a child's complaint are kept. A panic
 	// says what matters first.
 	maxComplaint = 20
