@@ -70,7 +70,14 @@ type client struct {
 	generation uint32 // of the target that it connected to last
 	id         uint64 // newest headline it was answered
 	partial    []byte // of an answer; nil when none has begun
+	// reused is when the request was sent on a connection that had carried
+	// another; 0 on a new one.
+	reused time.Duration
 }
+
+// staleFor is how long after a request the end of a reused connection means that
+// the server closed it while the client rested: then they have crossed.
+const staleFor = time.Second
 
 // request begins the client's next request, connecting first if need be.
 func (p *pool) request(i int32) {
@@ -90,12 +97,14 @@ func (p *pool) request(i int32) {
 		p.hangUp(i)
 		p.reconnects++
 		p.connect(i)
+		return
 	}
+	c.reused = p.now()
 }
 
 func (p *pool) connect(i int32) {
 	c := &p.clients[i]
-	c.generation = p.generation
+	c.generation, c.reused = p.generation, 0
 	fd, err := p.target.dialer.dial(int(i))
 	if err == nil {
 		// Edge-triggered, so that one epoll_ctl lasts as long as the connection.
@@ -219,6 +228,12 @@ func (p *pool) ended(i int32, cause error) {
 	if c.state == resting {
 		p.hangUp(i)
 		p.reconnects++
+		return
+	}
+	if len(c.partial) == 0 && c.reused > 0 && p.now()-c.reused < staleFor {
+		p.hangUp(i)
+		p.reconnects++
+		p.request(i)
 		return
 	}
 	if len(c.partial) == 0 {
