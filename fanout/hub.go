@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"container/list"
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -57,25 +56,6 @@ type Hub struct {
 	early      map[*channel]struct{} // channels with items that wait
 	seen       map[itemKey]struct{}
 	seenOrder  []seenItem // oldest first
-}
-
-// itemKey stands for a channel and an id, whatever their lengths: two hashes with
-// seeds of this process. That two items of a minute share both, so that one is
-// taken for the other, is not to be expected in the life of the universe.
-type itemKey [2]uint64
-
-var itemSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-
-func newItemKey(channel, id string) (k itemKey) {
-	for i, seed := range itemSeeds {
-		k[i] = maphash.Comparable(seed, [2]string{channel, id})
-	}
-	return k
-}
-
-type seenItem struct {
-	key itemKey
-	at  time.Time
 }
 
 // channel is what the hub knows of one channel. Hub lock.
@@ -210,27 +190,6 @@ func (h *Hub) sequence(d *Delivery) (fate Fate, woken uint64) {
 	return Delivered, h.pass(c, d)
 }
 
-// firstSight notes the item's id and reports whether it is new. Hub lock.
-func (h *Hub) firstSight(item *grip.Item) bool {
-	key := newItemKey(item.Channel, item.ID)
-	if _, ok := h.seen[key]; ok {
-		return false
-	}
-	if len(h.seenOrder) == maxSeen {
-		h.unsee()
-	}
-	h.seen[key] = struct{}{}
-	h.seenOrder = append(h.seenOrder, seenItem{key, h.now()})
-	return true
-}
-
-// unsee forgets the oldest id. Hub lock.
-func (h *Hub) unsee() {
-	delete(h.seen, h.seenOrder[0].key)
-	h.seenOrder[0] = seenItem{}
-	h.seenOrder = h.seenOrder[1:]
-}
-
 // attended reports whether clients hold for c, or have done so lately: only
 // then does order matter to anyone. Hub lock.
 func (h *Hub) attended(c *channel) bool {
@@ -250,18 +209,6 @@ func (h *Hub) pass(c *channel, d *Delivery) (woken uint64) {
 		d = next
 	}
 	return woken
-}
-
-// takeEarly removes d from those that wait. Hub lock.
-func (h *Hub) takeEarly(c *channel, d *Delivery) {
-	if d == nil {
-		return
-	}
-	delete(c.early, d.item.PrevID)
-	if len(c.early) == 0 {
-		c.early = nil
-		delete(h.early, c)
-	}
 }
 
 // send puts d into the mailboxes of the loops that hold for c, one task a loop.
@@ -389,18 +336,6 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 	return standing, at
 }
 
-// giveUpEarly drops the items that wait on c since before the origin was asked:
-// its answer is as new as they are. Delivered late, they would tell every hold
-// that it had missed something. Hub lock.
-func (h *Hub) giveUpEarly(c *channel, asked time.Time) {
-	for _, d := range c.early {
-		if d.start.Before(asked) {
-			h.takeEarly(c, d)
-			d.finish()
-		}
-	}
-}
-
 // want notes that a holder of the channel accepts a coding.
 func (h *Hub) want(name string, coding Variant) {
 	h.mu.Lock()
@@ -455,19 +390,4 @@ func (h *Hub) Tick() {
 	}
 	h.mu.Unlock()
 	h.wake(woken)
-}
-
-// overdue returns the item of c that has waited longest, if longer than
-// earlyWait. Hub lock.
-func (h *Hub) overdue(c *channel, now time.Time) *Delivery {
-	var oldest *Delivery
-	for _, d := range c.early {
-		if oldest == nil || d.start.Before(oldest.start) {
-			oldest = d
-		}
-	}
-	if oldest == nil || now.Sub(oldest.start) < earlyWait {
-		return nil
-	}
-	return oldest
 }
