@@ -149,7 +149,7 @@ func (h *house) startClients(address string) {
 	if err != nil {
 		h.tb.Fatalf("find the test binary: %v", err)
 	}
-	answer := fanout.NewAnswer(response.With(*h.item().HTTPResponse)) // as long as any other
+	answer := fanout.NewAnswer(response.With(h.item().HTTPResponse.Response)) // as long as any other
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", clientsEnv, address, h.clients, len(answer.Wire(0))))
 	cmd.Stderr = os.Stderr
@@ -178,10 +178,10 @@ func (h *house) item() grip.Item {
 	h.id++
 	return grip.Item{
 		Channel: headline, ID: strconv.Itoa(h.id), PrevID: strconv.Itoa(h.id - 1),
-		HTTPResponse: &grip.Response{
+		HTTPResponse: &grip.HTTPResponse{Response: grip.Response{
 			Code: 200,
 			Body: fmt.Appendf(nil, `{"id": %010d, "body": "Flight 123 arriving in terminal A."}`, h.id),
-		},
+		}},
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 // numbered returns the item id of channel.
 func numbered(channel string, id int) grip.Item {
-	return grip.Item{Channel: channel, ID: strconv.Itoa(id), HTTPResponse: &grip.Response{Code: 200, Body: []byte("x")}}
+	return grip.Item{Channel: channel, ID: strconv.Itoa(id), HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: []byte("x")}}}
 }
 
 func publish(t testing.TB, b *Bus, item grip.Item) {
@@ -57,7 +57,7 @@ func TestItemsArrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, from, grip.Item{Channel: "c", ID: "other formats only"})
-	want := grip.Item{Channel: "c", NoSeq: true, HTTPResponse: &grip.Response{Code: 404, Body: []byte{0, 0xff}}}
+	want := grip.Item{Channel: "c", NoSeq: true, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 404, Body: []byte{0, 0xff}}}}
 	publish(t, from, want)
 	if got := receive(t, itemCh, "item"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

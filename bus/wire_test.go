@@ -43,11 +43,11 @@ var exampleSetup = Setup{Count: 5000, URL: "http://origin.example/headline/value
 
 var exampleItem = grip.Item{
 	Channel: "headline-value", ID: "2", PrevID: "1",
-	HTTPResponse: &grip.Response{
+	HTTPResponse: &grip.HTTPResponse{Response: grip.Response{
 		Code:   200,
 		Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 		Body:   []byte(`{"id": 2}` + "\n"),
-	},
+	}},
 }
 
 // TestWire compares what is on the wire, byte for byte, with the documentation
@@ -239,7 +239,7 @@ func TestRefused(t *testing.T) {
 			}
 			line := fmt.Sprintf("subject=marquee.item.c from=%s bytes=%d err=\"%s", tt.wantFrom, len(tt.payload), tt.wantErr)
 			eventually(t, line+" in the log:\n"+log.String(), func() bool { return log.contains(line) })
-			if err := other.PublishItem(grip.Item{Channel: "c", ID: tt.name, HTTPResponse: &grip.Response{}}); err != nil {
+			if err := other.PublishItem(grip.Item{Channel: "c", ID: tt.name, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{}}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := receive(t, itemCh, "item"); got.ID != tt.name {

@@ -215,10 +215,10 @@ func (d *document) item(before *document) grip.Item {
 		Channel: statusChannel,
 		ID:      d.idString(),
 		PrevID:  before.idString(),
-		HTTPResponse: &grip.Response{
+		HTTPResponse: &grip.HTTPResponse{Response: grip.Response{
 			Code:   200,
 			Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 			Body:   d.body,
-		},
+		}},
 	}
 }

@@ -301,10 +301,10 @@ func publishTo(control string, items ...grip.Item) ([]fanout.Receipt, error) {
 
 // item makes an item with a JSON body.
 func item(channel, id, prevID, body string) grip.Item {
-	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.Response{
+	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{
 		Code: 200, Body: []byte(body),
 		Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
-	}}
+	}}}
 }
 
 // metric returns the value of a metric, whose name includes its labels.

@@ -31,7 +31,7 @@ func fields(namesAndValues ...string) grip.Header {
 
 // offered makes an answer as a delivery does, with every coding that r allows.
 func offered(r grip.Response) *Answer {
-	d := &Delivery{item: grip.Item{HTTPResponse: &r}}
+	d := &Delivery{item: grip.Item{HTTPResponse: &grip.HTTPResponse{Response: r}}}
 	d.coded[0] = r.Body
 	d.compress([codings]bool{Gzip: true, Zstd: true})
 	return d.answer(NewTemplate(grip.Response{}))
@@ -233,7 +233,7 @@ func TestCodingIsOffered(t *testing.T) {
 
 // What the hold's response says counts, too: the item alone would allow it.
 func TestCodingIsNotOfferedAgainstTheHold(t *testing.T) {
-	d := &Delivery{item: grip.Item{HTTPResponse: &grip.Response{Code: 200, Body: text}}}
+	d := &Delivery{item: grip.Item{HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: text}}}}
 	d.coded[0] = text
 	d.compress([codings]bool{Gzip: true})
 	for _, tt := range []struct {

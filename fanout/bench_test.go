@@ -39,8 +39,8 @@ func newHall(n int) *hall {
 		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}),
 		Asker:    h,
 	}
-	h.item = grip.Item{Channel: "headline-value", HTTPResponse: &grip.Response{Code: 200, Body: []byte(
-		`{"id": 1, "body": "` + strings.Repeat("Flight 123 arriving in terminal A. ", 3) + `"}`)}}
+	h.item = grip.Item{Channel: "headline-value", HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: []byte(
+		`{"id": 1, "body": "` + strings.Repeat("Flight 123 arriving in terminal A. ", 3) + `"}`)}}}
 	return h
 }
 

@@ -93,7 +93,7 @@ func (d *Delivery) Receipt(fate Fate) Receipt {
 
 // compress makes the coded forms that some holder of the channel accepts.
 func (d *Delivery) compress(wanted [codings]bool) {
-	if len(d.coded[0]) < minCompress || !transformable(*d.item.HTTPResponse) {
+	if len(d.coded[0]) < minCompress || !transformable(d.item.HTTPResponse.Response) {
 		return
 	}
 	for coding := Gzip; coding < codings; coding++ {
@@ -111,7 +111,7 @@ func (d *Delivery) answer(t *Template) *Answer {
 	defer d.mu.Unlock()
 	a := d.answers[t.key]
 	if a == nil {
-		a = NewAnswer(t.response.With(*d.item.HTTPResponse))
+		a = NewAnswer(t.response.With(d.item.HTTPResponse.Response))
 		a.offer(&d.coded)
 		if d.loops.Load() > 0 {
 			if d.answers == nil {

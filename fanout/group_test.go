@@ -69,7 +69,7 @@ func TestAnsweringGroup(t *testing.T) {
 	if a.group.Answering() {
 		t.Error("nobody has answered, and the group is answering")
 	}
-	st.shards[0].Give(a.group, NewAnswer(*item("", "x", "").HTTPResponse))
+	st.shards[0].Give(a.group, NewAnswer(item("", "x", "").HTTPResponse.Response))
 	if !a.group.Answering() || a.group.Len() != 2 || len(members(a.group)) != 2 {
 		t.Errorf("after one turn: answering %t, %d holds, %d found; want true, 2, 2",
 			a.group.Answering(), a.group.Len(), len(members(a.group)))

@@ -260,7 +260,7 @@ func TestQuietBytesAreBounded(t *testing.T) {
 	body := make([]byte, maxQuietBytes/4)
 	large := func(channel, id string) {
 		it := item(channel, id, "")
-		it.HTTPResponse = &grip.Response{Body: body}
+		it.HTTPResponse = &grip.HTTPResponse{Response: grip.Response{Body: body}}
 		if _, fate := st.hub.Publish(it); fate != Delivered {
 			t.Fatalf("publish on %q: got fate %v, want delivered", channel, fate)
 		}

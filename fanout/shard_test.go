@@ -173,7 +173,7 @@ func TestLeavingInEveryState(t *testing.T) {
 			st.shards[0].Leave(&a.watch)
 			st.run()
 			wantGot(st.t, all)
-			st.shards[0].Give(a.group, NewAnswer(*item("", "8", "").HTTPResponse))
+			st.shards[0].Give(a.group, NewAnswer(item("", "8", "").HTTPResponse.Response))
 			st.run()
 		}, []string{"8"}, -1},
 	} {
@@ -265,7 +265,7 @@ func TestTurnsAreBounded(t *testing.T) {
 		c.then = func() { written++ }
 	}
 	st.publish("c", "8", "7")
-	s.Give(given.group, NewAnswer(*item("", "8", "").HTTPResponse)) // takes the first turn
+	s.Give(given.group, NewAnswer(item("", "8", "").HTTPResponse.Response)) // takes the first turn
 	for turn := 1; ; turn++ {
 		if want := min(turn*turnWrites, total); written != want {
 			t.Fatalf("after %d turns: %d holds written to, want %d", turn, written, want)

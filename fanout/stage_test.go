@@ -33,7 +33,7 @@ func newStage(t testing.TB, shards int) *stage {
 
 // item makes an item whose body is its id.
 func item(channel, id, prevID string) grip.Item {
-	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.Response{Code: 200, Body: []byte(id)}}
+	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: []byte(id)}}}
 }
 
 // publish publishes an item that is expected to go through.

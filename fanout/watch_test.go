@@ -1,7 +1,7 @@
 package fanout
 
 import (
-	"slices"
+	"reflect"
 	"testing"
 
 	"marquee/grip"
@@ -47,7 +47,7 @@ func TestFollow(t *testing.T) {
 	w := Watch{Channels: []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "7"}}}
 	it := item("b", "8", "7")
 	w.follow(&it)
-	if want := []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "8"}}; !slices.Equal(w.Channels, want) {
+	if want := []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "8"}}; !reflect.DeepEqual(w.Channels, want) {
 		t.Errorf("after item 8 on b: got %v, want %v", w.Channels, want)
 	}
 }

@@ -18,6 +18,8 @@ type Channel struct {
 	// PrevID is the id of the last item that the origin had seen; empty means
 	// that the origin did not say.
 	PrevID string
+	// Filters are applied to the channel's items, in order.
+	Filters []string
 }
 
 // String returns c as a value of the Grip-Channel field. That field has no way

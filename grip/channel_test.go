@@ -12,9 +12,9 @@ func TestChannelString(t *testing.T) {
 		value, asked string
 	}{
 		{Channel{Name: "news"}, "news", "news"},
-		{Channel{"news", "7"}, "news; prev-id=7", "news; last-id=7"},
-		{Channel{"news", `a"b;c\d`}, `news; prev-id="a\"b;c\\d"`, `news; last-id="a\"b;c\\d"`},
-		{Channel{"news", "two words"}, `news; prev-id="two words"`, `news; last-id="two words"`},
+		{Channel{Name: "news", PrevID: "7"}, "news; prev-id=7", "news; last-id=7"},
+		{Channel{Name: "news", PrevID: `a"b;c\d`}, `news; prev-id="a\"b;c\\d"`, `news; last-id="a\"b;c\\d"`},
+		{Channel{Name: "news", PrevID: "two words"}, `news; prev-id="two words"`, `news; last-id="two words"`},
 	} {
 		if got := tt.channel.String(); got != tt.value {
 			t.Errorf("§1.3: %#v.String() = %s, want %s", tt.channel, got, tt.value)

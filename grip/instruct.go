@@ -14,6 +14,16 @@ const (
 	// MinTimeout is the shortest timeout of a hold; shorter ones are raised to
 	// it, so that a mistaken origin does not turn long polls into busy ones.
 	MinTimeout = 5 * time.Second
+	// DefaultLinkTimeout is the Timeout of a Link that gives none.
+	DefaultLinkTimeout = 120 * time.Second
+	// DefaultKeepAlive is the Timeout of a KeepAlive that gives none.
+	DefaultKeepAlive = 55 * time.Second
+	// MinKeepAlive is the shortest; shorter ones are raised to it.
+	MinKeepAlive = time.Second
+	// MaxChannels is how many channels one hold can have; more are left out.
+	MaxChannels = 20
+	// MaxFilters is how many filters a channel can have.
+	MaxFilters = 5
 	// MaxInstructBody is how many bytes the body of an instruct may have. An
 	// instruct is read whole before it is obeyed, so whoever reads the body
 	// must stop there.
@@ -29,12 +39,18 @@ const (
 	// HoldResponse is the long poll: one whole answer, by an item or by the
 	// timeout, ends the hold.
 	HoldResponse HoldMode = iota + 1
+	// HoldStream is HTTP streaming: the answer begins at once, items are appended
+	// to it, and it ends when an item or the client says so.
+	HoldStream
 )
 
 // String returns the mode as GRIP writes it.
 func (m HoldMode) String() string {
-	if m == HoldResponse {
+	switch m {
+	case HoldResponse:
 		return "response"
+	case HoldStream:
+		return "stream"
 	}
 	return fmt.Sprintf("HoldMode(%d)", uint8(m))
 }
@@ -42,10 +58,33 @@ func (m HoldMode) String() string {
 // Hold is the part of an instruct that keeps the client's request open.
 type Hold struct {
 	Mode HoldMode
-	// Channels has each name once. Without channels a hold waits for its
-	// timeout.
+	// Channels has each name once, and at most MaxChannels. Without channels a
+	// hold waits for its timeout.
 	Channels []Channel
-	// Timeout is at least MinTimeout; zero means that none was given.
+	// Timeout is at least MinTimeout; zero means that none was given. Of mode
+	// response only.
+	Timeout time.Duration
+	// KeepAlive is what a hold of mode stream gets when there is nothing else;
+	// nil for nothing.
+	KeepAlive *KeepAlive
+	// Meta is what the origin says of the subscription, for filters.
+	Meta Meta
+}
+
+// KeepAlive is what is appended to a stream from time to time.
+type KeepAlive struct {
+	Content []byte // not empty
+	Timeout time.Duration
+	// Interval: every Timeout. Otherwise only when nothing was sent for as long.
+	Interval bool
+}
+
+// Link is where a stream goes on (Grip-Link with rel=next).
+type Link struct {
+	// URL is absolute, or relative to the one that the client asked for.
+	URL string
+	// Timeout is after how long without an item on every channel the link is
+	// asked, to see whether one was lost.
 	Timeout time.Duration
 }
 
@@ -58,6 +97,12 @@ type Instruct struct {
 	// by them how long a shared answer stays true; other GRIP proxies ignore
 	// them. It is nil when there is a hold.
 	Named []Channel
+	// Next is what to ask, and append, when the response or the link before has
+	// been sent and there is no hold, or when the hold may have missed something;
+	// nil for nothing.
+	Next *Link
+	// Gone is the URL to tell when the client has left; "" for none.
+	Gone string
 	// Response is what the client gets at the hold's timeout, or at once.
 	Response Response
 }

@@ -57,7 +57,7 @@ func TestParseInstructHeader(t *testing.T) {
 				{"Grip-Channel", "news; prev-id=7"}, {"Grip-Timeout", "20"},
 			}},
 			Instruct{
-				Hold: longPoll(20*time.Second, Channel{"news", "7"}),
+				Hold: longPoll(20*time.Second, Channel{Name: "news", PrevID: "7"}),
 				Response: Response{Code: 200, Reason: "OK", Body: []byte("{}"),
 					Header: Header{{"Content-Type", "application/json"}}},
 			},
@@ -81,7 +81,7 @@ func TestParseInstructHeader(t *testing.T) {
 			"§1.3 channels in a list and in lines, each once",
 			Response{Header: Header{{"Grip-Hold", "response"}, {"Grip-Channel", "a; prev-id=1, b"}, {"Grip-Channel", "c"}, {"Grip-Channel", "a; prev-id=2"}}},
 			Instruct{
-				Hold:     longPoll(0, Channel{"a", "2"}, Channel{"b", ""}, Channel{"c", ""}),
+				Hold:     longPoll(0, Channel{Name: "a", PrevID: "2"}, Channel{Name: "b", PrevID: ""}, Channel{Name: "c", PrevID: ""}),
 				Response: Response{Code: 200, Header: Header{}},
 			},
 		},
@@ -103,7 +103,7 @@ func TestParseInstructHeader(t *testing.T) {
 		{
 			"no hold: the channels name what the answer was made from, filters do not matter",
 			Response{Code: 200, Header: Header{{"Grip-Channel", "a; prev-id=3; filter=skip-self, b"}}},
-			Instruct{Named: []Channel{{"a", "3"}, {"b", ""}}, Response: Response{Code: 200, Header: Header{}}},
+			Instruct{Named: []Channel{{Name: "a", PrevID: "3"}, {Name: "b", PrevID: ""}}, Response: Response{Code: 200, Header: Header{}}},
 		},
 		{
 			"§1.3 keep-alive is for streams only",
@@ -134,7 +134,7 @@ func TestParseInstructJSON(t *testing.T) {
 			jsonInstruct(`{"hold": {"mode": "response", "channels": [{"name": "headline-value", "prev-id": 7}]},
 				"response": {"headers": {"Content-Type": "application/json"}, "body": "{}\n"}}`),
 			Instruct{
-				Hold:     longPoll(0, Channel{"headline-value", "7"}),
+				Hold:     longPoll(0, Channel{Name: "headline-value", PrevID: "7"}),
 				Response: Response{Code: 200, Header: Header{{"Content-Type", "application/json"}}, Body: []byte("{}\n")},
 			},
 		},
@@ -183,7 +183,7 @@ func TestParseInstructJSON(t *testing.T) {
 			jsonInstruct(`{"hold": {"channels": [{"name": "b"}, {"name": "a", "prev-id": "2"}], "timeout": 40}}`,
 				Field{"Grip-Hold", "response"}, Field{"Grip-Timeout", "30"}, Field{"Grip-Channel", "a; prev-id=1"}),
 			Instruct{
-				Hold:     longPoll(40*time.Second, Channel{"a", "2"}, Channel{"b", ""}),
+				Hold:     longPoll(40*time.Second, Channel{Name: "a", PrevID: "2"}, Channel{Name: "b", PrevID: ""}),
 				Response: Response{Code: 200, Header: Header{}},
 			},
 		},
@@ -191,7 +191,7 @@ func TestParseInstructJSON(t *testing.T) {
 			"§1.4 hold by header, response by JSON",
 			jsonInstruct(`{"response": {"body": "x"}}`, Field{"Grip-Hold", "response"}, Field{"Grip-Channel", "a"}),
 			Instruct{
-				Hold:     longPoll(0, Channel{"a", ""}),
+				Hold:     longPoll(0, Channel{Name: "a", PrevID: ""}),
 				Response: Response{Code: 200, Header: Header{}, Body: []byte("x")},
 			},
 		},
@@ -208,7 +208,7 @@ func TestParseInstructJSON(t *testing.T) {
 		{
 			"unknown keys, and known ones in another case",
 			jsonInstruct(`{"Hold": 1, "x": null, "hold": {"channels": [{"name": "a", "Name": 5, "filters": []}], "MODE": "stream", "meta": {"user": "u"}}}`),
-			Instruct{Hold: longPoll(0, Channel{"a", ""}), Response: Response{Code: 200, Header: Header{}}},
+			Instruct{Hold: longPoll(0, Channel{Name: "a", PrevID: ""}), Response: Response{Code: 200, Header: Header{}}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantInstruct(t, tt.in, tt.want) })

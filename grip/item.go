@@ -18,9 +18,13 @@ type Item struct {
 	ID, PrevID string
 	// NoSeq is true when the item must go out at once, whatever its PrevID.
 	NoSeq bool
-	// HTTPResponse is the http-response format, nil when the item has other
-	// formats only. Its Code is not zero in an item from ParseItems.
-	HTTPResponse *Response
+	// Meta is what the publisher says of the item, for filters.
+	Meta Meta
+	// The formats, of which the item has one at least; nil where it has not.
+	// The code of an HTTPResponse from ParseItems is not zero.
+	HTTPResponse *HTTPResponse
+	HTTPStream   *HTTPStream
+	WSMessage    *WSMessage
 }
 
 // PublishError says why a publish was refused. None of its items counts.
@@ -133,7 +137,7 @@ func itemFormats(o object) (object, error) {
 	return byFormat, nil
 }
 
-func parseHTTPResponse(raw json.RawMessage) (*Response, error) {
+func parseHTTPResponse(raw json.RawMessage) (*HTTPResponse, error) {
 	o, ok := as[object](raw)
 	if !ok {
 		return nil, errors.New("'http-response' is not an object")
@@ -170,7 +174,7 @@ func parseHTTPResponse(raw json.RawMessage) (*Response, error) {
 		}
 		return nil, errors.New("'http-response' does not contain 'body', 'body-bin', or 'body-patch'")
 	}
-	return &r, nil
+	return &HTTPResponse{Response: r}, nil
 }
 
 // The JSON of an item, for writing. Reading is done by hand, above.
@@ -201,7 +205,7 @@ func AppendItems(dst []byte, items []Item) []byte {
 	for i, it := range items {
 		list[i] = itemJSON{Channel: it.Channel, ID: it.ID, PrevID: it.PrevID, NoSeq: it.NoSeq}
 		if it.HTTPResponse != nil {
-			list[i].Formats.HTTPResponse = newResponseJSON(it.HTTPResponse)
+			list[i].Formats.HTTPResponse = newResponseJSON(&it.HTTPResponse.Response)
 		}
 	}
 	buf := bytes.NewBuffer(dst)

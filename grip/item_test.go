@@ -13,8 +13,8 @@ import (
 func publish(more string) string { return `{"items": [{"channel": "c", ` + more + `}]}` }
 
 // answer is the http-response of an item that has one with this body.
-func answer(body string, header ...Field) *Response {
-	return &Response{Code: 200, Header: header, Body: []byte(body)}
+func answer(body string, header ...Field) *HTTPResponse {
+	return &HTTPResponse{Response: Response{Code: 200, Header: header, Body: []byte(body)}}
 }
 
 func TestParseItems(t *testing.T) {
@@ -27,9 +27,9 @@ func TestParseItems(t *testing.T) {
 			"§5.1 all of it",
 			publish(`"id": "2", "prev-id": "1", "no-seq": true, "meta": {"x": "y"}, "size": 1, "formats": {"http-response":
 				{"action": "send", "code": 404, "reason": "Nope", "headers": {"B": "1", "A": "2"}, "body": "gone\n", "content-filters": []}}`),
-			[]Item{{Channel: "c", ID: "2", PrevID: "1", NoSeq: true, HTTPResponse: &Response{
+			[]Item{{Channel: "c", ID: "2", PrevID: "1", NoSeq: true, HTTPResponse: &HTTPResponse{Response: Response{
 				Code: 404, Reason: "Nope", Header: Header{{"B", "1"}, {"A", "2"}}, Body: []byte("gone\n"),
-			}}},
+			}}}},
 		},
 		{
 			"§7.1 old-style key, empty prev-id",
@@ -43,7 +43,7 @@ func TestParseItems(t *testing.T) {
 		},
 		{"§5.1 body-bin wins", publish(`"http-response": {"body": "no", "body-bin": "/wA="}`), []Item{{Channel: "c", HTTPResponse: answer("\xff\x00")}}},
 		{"§5.1 empty body", publish(`"http-response": {"body": ""}`), []Item{{Channel: "c", HTTPResponse: answer("")}}},
-		{"§5.1 code in string form", publish(`"http-response": {"code": "201", "body": ""}`), []Item{{Channel: "c", HTTPResponse: &Response{Code: 201, Body: []byte{}}}}},
+		{"§5.1 code in string form", publish(`"http-response": {"code": "201", "body": ""}`), []Item{{Channel: "c", HTTPResponse: &HTTPResponse{Response: Response{Code: 201, Body: []byte{}}}}}},
 		{"§5.1 unknown format counts as one", publish(`"formats": {"smoke-signal": 1}`), []Item{{Channel: "c"}}},
 		{"§5.1 other old-style formats", publish(`"ws-message": {"content": "x"}`), []Item{{Channel: "c"}}},
 		{
@@ -140,11 +140,11 @@ func TestParseItemsErrors(t *testing.T) {
 
 func TestAppendItems(t *testing.T) {
 	items := []Item{
-		{Channel: "headline-value", ID: "2", PrevID: "1", HTTPResponse: &Response{
+		{Channel: "headline-value", ID: "2", PrevID: "1", HTTPResponse: &HTTPResponse{Response: Response{
 			Header: Header{{"Content-Type", "application/json"}}, Body: []byte(`{"body": "<é>"}`),
-		}},
-		{Channel: "c", NoSeq: true, HTTPResponse: &Response{Code: 404, Reason: "Nope", Body: []byte("\xff\x00")}},
-		{Channel: "c", HTTPResponse: &Response{}},
+		}}},
+		{Channel: "c", NoSeq: true, HTTPResponse: &HTTPResponse{Response: Response{Code: 404, Reason: "Nope", Body: []byte("\xff\x00")}}},
+		{Channel: "c", HTTPResponse: &HTTPResponse{Response: Response{}}},
 	}
 	const want = `POST {"items":[` +
 		`{"channel":"headline-value","id":"2","prev-id":"1","formats":{"http-response":{"headers":[["Content-Type","application/json"]],"body":"{\"body\": \"<é>\"}"}}},` +
@@ -218,9 +218,9 @@ func show(items []Item) string {
 
 func BenchmarkItems(b *testing.B) {
 	body, _ := json.Marshal(map[string]any{"id": 2, "body": strings.Repeat("Flight 123 arriving. ", 10)})
-	items := []Item{{Channel: "headline-value", ID: "2", PrevID: "1", HTTPResponse: &Response{
+	items := []Item{{Channel: "headline-value", ID: "2", PrevID: "1", HTTPResponse: &HTTPResponse{Response: Response{
 		Code: 200, Header: Header{{"Content-Type", "application/json"}}, Body: body,
-	}}}
+	}}}}
 	written := AppendItems(nil, items)
 	b.Run("parse", func(b *testing.B) {
 		b.ReportAllocs()

@@ -90,10 +90,10 @@ func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
 		Channel: channelName,
 		ID:      h.idString(),
 		PrevID:  prev.idString(),
-		HTTPResponse: &grip.Response{
+		HTTPResponse: &grip.HTTPResponse{Response: grip.Response{
 			Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 			Body:   h.json,
-		},
+		}},
 	}
 	p.last.Store(&item)
 	if err := p.bus.Load().PublishItem(item); err != nil {
