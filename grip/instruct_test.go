@@ -32,7 +32,7 @@ func TestIsInstruct(t *testing.T) {
 }
 
 func TestHoldModeString(t *testing.T) {
-	for mode, want := range map[HoldMode]string{HoldResponse: "response", 0: "HoldMode(0)"} {
+	for mode, want := range map[HoldMode]string{HoldResponse: "response", HoldStream: "stream", 0: "HoldMode(0)"} {
 		if got := mode.String(); got != want {
 			t.Errorf("HoldMode(%d).String() = %s, want %s", uint8(mode), got, want)
 		}
@@ -208,7 +208,10 @@ func TestParseInstructJSON(t *testing.T) {
 		{
 			"unknown keys, and known ones in another case",
 			jsonInstruct(`{"Hold": 1, "x": null, "hold": {"channels": [{"name": "a", "Name": 5, "filters": []}], "MODE": "stream", "meta": {"user": "u"}}}`),
-			Instruct{Hold: longPoll(0, Channel{Name: "a", PrevID: ""}), Response: Response{Code: 200, Header: Header{}}},
+			Instruct{
+				Hold:     &Hold{Mode: HoldResponse, Channels: []Channel{{Name: "a"}}, Meta: Meta{{"user", "u"}}},
+				Response: Response{Code: 200, Header: Header{}},
+			},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantInstruct(t, tt.in, tt.want) })
@@ -229,6 +232,9 @@ func wantInstruct(t *testing.T, in Response, want Instruct) {
 	}
 	if !reflect.DeepEqual(got.Named, want.Named) {
 		t.Errorf("ParseInstruct(%v, %q): named\n got %+v\nwant %+v", in.Header, in.Body, got.Named, want.Named)
+	}
+	if !reflect.DeepEqual(got.Next, want.Next) || got.Gone != want.Gone {
+		t.Errorf("ParseInstruct(%v, %q): links\n got %+v, %q\nwant %+v, %q", in.Header, in.Body, got.Next, got.Gone, want.Next, want.Gone)
 	}
 	if !reflect.DeepEqual(got.Response, want.Response) {
 		t.Errorf("ParseInstruct(%v, %q): response\n got %+v\nwant %+v", in.Header, in.Body, got.Response, want.Response)
@@ -255,13 +261,6 @@ func TestParseInstructErrors(t *testing.T) {
 		{"§13 JSON null", jsonInstruct(`null`), "failed to parse application/grip-instruct content as JSON"},
 		{"§13 JSON that is not UTF-8", jsonInstruct("{\"x\": \"\xff\"}"), "failed to parse application/grip-instruct content as JSON"},
 		{"§13 response code", Response{Code: 201, Header: Header{{"Content-Type", "application/grip-instruct"}}, Body: []byte("{}")}, "response code for application/grip-instruct content must be 200"},
-
-		{"not carried out: stream", Response{Header: Header{{"Grip-Hold", "stream"}}}, "Grip-Hold 'stream' is not supported"},
-		{"not carried out: stream by JSON", jsonInstruct(`{"hold": {"mode": "stream", "channels": []}}`), "hold mode 'stream' is not supported"},
-		{"not carried out: link", held(Field{"Grip-Link", "</next>; rel=next"}), "Grip-Link is not supported"},
-		{"not carried out: expose headers", held(Field{"Grip-Expose-Headers", "X"}), "Grip-Expose-Headers is not supported"},
-		{"not carried out: filter", held(Field{"Grip-Channel", "a; filter=skip-self"}), "filters are not supported: channel 'a'"},
-		{"not carried out: filter by JSON", jsonInstruct(`{"hold": {"channels": [{"name": "a", "filters": ["x"]}]}}`), "filters are not supported: channel 'a'"},
 
 		{"§1.3 Grip-Status no number", Response{Header: Header{{"Grip-Status", "OK"}}}, "failed to parse Grip-Status"},
 		{"§1.3 Grip-Status no final status", Response{Header: Header{{"Grip-Status", "101 Switching"}}}, "Grip-Status must be from 200 to 999"},
