@@ -141,11 +141,7 @@ func (d *Delivery) answer(t *Template) *Answer {
 	defer d.mu.Unlock()
 	a := d.answers[key]
 	if a == nil {
-		r := f.Response
-		if f.Patch != nil {
-			r.Body = t.response.Patched(f.Patch)
-		}
-		a = NewAnswer(t.finish.On(t.response.With(r)))
+		a = NewAnswer(t.finish.On(f.Answer(t.response)))
 		a.offer(&d.coded)
 		if d.loops.Load() > 0 {
 			if d.answers == nil {
