@@ -57,6 +57,8 @@ type Client struct {
 	transportsMu sync.Mutex
 	transports   map[setting]*http.Transport
 
+	filtering filtering
+
 	requests, joined, failures atomic.Int64
 	changes                    atomic.Int64 // requests that may have changed something at the origin
 	lastWarning                atomic.Int64 // unix time; one warning a second is enough
@@ -84,6 +86,7 @@ func NewClient(cfg Config) *Client {
 		dial:  dialer.DialContext, dialPublic: public.DialContext,
 		connectTimeout: connectTimeout,
 		transports:     make(map[setting]*http.Transport),
+		filtering:      filtering{turns: make(map[string]*turns)},
 		calls:          make(map[callKey]*call),
 	}
 }

@@ -143,8 +143,8 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	timer := time.AfterFunc(c.cfg.AnswerTimeout, func() { cancel(errTooSlow) })
 	defer timer.Stop()
 	switch {
-	case r.gripping() && grip.IsInstruct(header):
-		in, err := c.instruct(a, resp.Body, t)
+	case r.gripping() && (r.Link || grip.IsInstruct(header)):
+		in, err := readInstruct(a, resp.Body, r, t)
 		if err == nil && r.Method == http.MethodHead {
 			in.Length = a.Length
 		}
@@ -167,31 +167,57 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	return a, nil
 }
 
-// instruct reads an answer that tells the edge what to do.
-func (c *Client) instruct(a *Answer, body io.Reader, t Target) (*Answer, error) {
-	content, err := io.ReadAll(io.LimitReader(body, grip.MaxInstructBody+1))
+// readInstruct reads an answer that tells the edge what to do. Its body is complete,
+// unless it can be sent before it is.
+func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer, error) {
+	_, streams, _ := grip.ParseInstructHead(a.Response) // an error comes again
+	parse := grip.ParseInstruct
+	if r.Link {
+		parse = grip.ParseLink
+		in, err := parse(a.Response)
+		streams = streams || err == nil && in.Hold == nil // the stream ends with it
+	}
+	var rest io.ReadCloser
+	var err error
+	switch {
+	case streams && a.Length > grip.MaxInstructBody:
+		rest = body
+	case streams:
+		a.Response.Body, rest, err = gather(body, grip.MaxInstructBody+1, shareWait)
+	default:
+		a.Response.Body, err = io.ReadAll(io.LimitReader(body, grip.MaxInstructBody+1))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the origin's instruct: %w", err)
 	}
-	if len(content) > grip.MaxInstructBody {
+	if !streams && len(a.Response.Body) > grip.MaxInstructBody {
 		return nil, &tooLarge{t}
 	}
-	a.Response.Body = content
-	in, err := grip.ParseInstruct(a.Response)
+	in, err := parse(a.Response)
 	if err != nil {
+		if rest != nil {
+			rest.Close()
+		}
 		return nil, err
 	}
-	if !identified(in.Named) {
+	if in.Next != nil || !identified(in.Named) {
 		in.Named = nil // nobody could tell when it is outdated
 	}
-	held := in.Hold != nil
-	return &Answer{
+	out := &Answer{
 		Response: in.Response, Length: int64(len(in.Response.Body)),
 		Hold: in.Hold, Next: in.Next, Gone: in.Gone, Named: in.Named,
+		Body: rest,
+	}
+	if rest != nil {
+		out.Length = -1
+	}
+	if held := in.Hold != nil; !r.Link {
 		// A JSON instruct has two headers: the client gets the inner one, but
-		// the outer one too says what the instruct depends on.
-		Personal: personal(a.Response.Header, held) || personal(in.Response.Header, held),
-	}, nil
+		// the outer one too says what the instruct depends on. A link was asked
+		// on behalf of nobody, its header says nothing.
+		out.Personal = personal(a.Response.Header, held) || personal(in.Response.Header, held)
+	}
+	return out, nil
 }
 
 // openBody is a body with something to do when it is closed.

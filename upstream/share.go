@@ -143,13 +143,11 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	alone := a != nil && (a.Body != nil || a.Personal)
 	switch {
 	case alone || f != nil:
-	case a.Next != nil && a.Hold == nil:
-		// It goes on with what the next link says now.
 	case a.Hold != nil:
-		if a.Hold.Mode == grip.HoldStream && len(a.Hold.Channels) == 0 {
-			break // nothing would tell when what it begins with is outdated
-		}
-		if identified(a.Hold.Channels) {
+		// What a stream without channels begins with may be outdated, and nothing
+		// would tell.
+		endless := a.Hold.Mode == grip.HoldStream && len(a.Hold.Channels) == 0
+		if identified(a.Hold.Channels) && !endless {
 			cl.keep(a, c.HoldTimeout(a.Hold))
 		}
 	case a.Named != nil:
