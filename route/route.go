@@ -131,8 +131,12 @@ var conditionOptions = map[string]setting[Route]{
 
 func isConditionOption(name string) bool { _, ok := conditionOptions[name]; return ok }
 
-// parseRoute reads a line that is not blank.
-func parseRoute(sections []section) (*Route, error) {
+// parseRoute reads a line. There is no route on a blank one.
+func parseRoute(line string) (*Route, error) {
+	sections, err := parseLine(line)
+	if err != nil || len(sections) == 0 {
+		return nil, err
+	}
 	r := &Route{LogLevel: LogLevelUnset}
 	condition := sections[0]
 	if condition.value != "" {

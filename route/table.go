@@ -37,16 +37,13 @@ func Parse(name string, text []byte) (*Table, error) {
 	for line := range strings.Lines(string(text)) {
 		number++
 		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
-		sections, err := parseLine(line)
-		if err == nil && len(sections) == 0 {
+		r, err := parseRoute(line)
+		if err == nil && r == nil {
 			continue
 		}
-		var r *Route
 		if err == nil {
-			if r, err = parseRoute(sections); err == nil {
-				r.Line = number
-				err = reached.add(r)
-			}
+			r.Line = number
+			err = reached.add(r)
 		}
 		if err != nil {
 			bad.add(number, err.Error())
