@@ -273,3 +273,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkMatch(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("* any:1\nexample.com own:1\n")
+	for i := range 100 {
+		fmt.Fprintf(&text, "*,path_beg=/service/%02d/ a:1\n", i)
+	}
+	table := parse(b, text.String())
+	for _, bb := range []struct{ name, host, path string }{
+		{"host", "example.com:7999", "/headline/value/?last_id=7"},
+		{"100 paths", "other.example:7999", "/service/00/value/?last_id=7"},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			host, path := []byte(bb.host), []byte(bb.path)
+			for b.Loop() {
+				if table.MatchBytes(false, host, path) == nil {
+					b.Fatal("no route")
+				}
+			}
+		})
+	}
+}
