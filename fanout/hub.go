@@ -289,7 +289,7 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, []*Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	standing, at := h.compare(w)
-	if standing != Behind {
+	if standing != Behind || w.Mode == grip.HoldStream {
 		h.attach(shard, w)
 	}
 	return standing, at

@@ -75,19 +75,25 @@ func (s *Shard) Behind() bool {
 // or, published later, in the mailbox. With AtHand the answer is returned, and
 // w.Group has been taken off w: the caller answers it. What is at hand for
 // streams is written to them, or ends them, before Enter returns.
+//
+// A watch of streams is registered in any case: with Behind it pauses, and what
+// comes meanwhile waits for Resume.
 func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
 	standing, at := s.hub.enter(s.index, w)
-	if standing == Behind {
+	if standing == Behind && w.Mode != grip.HoldStream {
 		return Behind, nil
 	}
 	w.places = make([]place, len(w.Channels))
 	for i := range w.Channels {
 		s.list(w, i)
 	}
-	if standing == Holding {
+	switch {
+	case standing == Behind:
+		w.paused = true
+		return Behind, nil
+	case standing == Holding:
 		return Holding, nil
-	}
-	if w.Mode == grip.HoldStream {
+	case w.Mode == grip.HoldStream:
 		s.catchUp(w, at)
 		s.turnNow()
 		return Holding, nil
@@ -127,6 +133,10 @@ func (s *Shard) list(w *Watch, i int) {
 	}
 	ws.add(w, i)
 }
+
+// Pause makes the streams of a watch wait for what the origin says, with Resume:
+// what comes meanwhile waits, too.
+func (s *Shard) Pause(w *Watch) { w.paused = w.places != nil }
 
 // Resume lets the streams of a watch that has paused go on from the state that
 // channels say, be they its own or others: what came meanwhile is given to them

@@ -69,6 +69,9 @@ type place struct {
 	sent  uint64 // Delivery.sent of the channel's last item that was followed
 }
 
+// Registered reports whether w has been entered, and has not ended.
+func (w *Watch) Registered() bool { return w.places != nil }
+
 // verdict is what an item means for a watch.
 type verdict uint8
 
