@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,14 +29,6 @@ func TestIsInstruct(t *testing.T) {
 				t.Errorf("IsInstruct(%v) = %v, want %v", tt.header, got, tt.want)
 			}
 		})
-	}
-}
-
-func TestHoldModeString(t *testing.T) {
-	for mode, want := range map[HoldMode]string{HoldResponse: "response", HoldStream: "stream", 0: "HoldMode(0)"} {
-		if got := mode.String(); got != want {
-			t.Errorf("HoldMode(%d).String() = %s, want %s", uint8(mode), got, want)
-		}
 	}
 }
 
@@ -243,123 +234,6 @@ func wantInstruct(t *testing.T, in Response, want Instruct) {
 	}
 }
 
-// stream is a hold of mode stream.
-func stream(channels ...Channel) *Hold { return &Hold{Mode: HoldStream, Channels: channels} }
-
-func TestParseInstructStream(t *testing.T) {
-	ok := Response{Code: 200, Header: Header{}}
-	twenty := make([]Channel, MaxChannels)
-	for i := range twenty {
-		twenty[i].Name = strconv.Itoa(i)
-	}
-	keepAlive := func(content string, timeout time.Duration, interval bool) *Hold {
-		return &Hold{Mode: HoldStream, KeepAlive: &KeepAlive{[]byte(content), timeout, interval}}
-	}
-	for _, tt := range []struct {
-		name string
-		in   Response
-		want Instruct
-	}{
-		{
-			"§4.1 SSE",
-			Response{Code: 200, Reason: "OK", Body: []byte("event: open\n\n"), Header: Header{
-				{"Content-Type", "text/event-stream"}, {"Grip-Hold", "stream"}, {"Grip-Channel", "news; prev-id=7; filter=skip-self; filter=build-id"},
-				{"Grip-Keep-Alive", `:\n\n; format=cstring; timeout=20`}, {"Grip-Link", "</next>; rel=next; timeout=60, </gone>; rel=gone"},
-				{"Grip-Set-Meta", "user=alice"}, {"Grip-Set-Meta", "id_format=%(news)s"},
-			}},
-			Instruct{
-				Hold: &Hold{Mode: HoldStream,
-					Channels:  []Channel{{Name: "news", PrevID: "7", Filters: []string{"skip-self", "build-id"}}},
-					KeepAlive: &KeepAlive{[]byte(":\n\n"), 20 * time.Second, false},
-					Meta:      Meta{{"id_format", "%(news)s"}, {"user", "alice"}}},
-				Next: &Link{"/next", time.Minute}, Gone: "/gone",
-				Response: Response{Code: 200, Reason: "OK", Body: []byte("event: open\n\n"), Header: Header{{"Content-Type", "text/event-stream"}}},
-			},
-		},
-		{"§1.3 Grip-Timeout is for mode response only", Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Timeout", "20"}}}, Instruct{Hold: stream(), Response: ok}},
-		{
-			"§1.3 five filters",
-			Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; filter=1; filter=2; filter=3; filter=4; filter=5"}}},
-			Instruct{Hold: stream(Channel{Name: "a", Filters: []string{"1", "2", "3", "4", "5"}}), Response: ok},
-		},
-		{
-			"§1.3 more than 20 channels are left out",
-			Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20; prev-id=1,21"}}},
-			Instruct{Hold: stream(twenty...), Response: ok},
-		},
-		{
-			"§1.3 the last filters of a name count",
-			Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; filter=x, a; filter=y"}}},
-			Instruct{Hold: stream(Channel{Name: "a", Filters: []string{"y"}}), Response: ok},
-		},
-		{
-			"§4.3 no hold, but a link",
-			Response{Code: 200, Body: []byte("part 1"), Header: Header{{"Grip-Link", "<?part=2>; rel=next"}}},
-			Instruct{Next: &Link{"?part=2", DefaultLinkTimeout}, Response: Response{Code: 200, Header: Header{}, Body: []byte("part 1")}},
-		},
-		{
-			"§4.4 gone link of a long poll, which has no next one",
-			Response{Header: Header{{"Grip-Hold", "response"}, {"Grip-Link", "</n>; rel=next"}, {"Grip-Link", "</g>; rel=gone"}}},
-			Instruct{Hold: longPoll(0), Gone: "/g", Response: ok},
-		},
-		{
-			"§1.3 expose headers",
-			Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Expose-Headers", "x-a, Content-Type"}, {"Grip-Expose-Headers", "X-B"},
-				{"X-A", "1"}, {"X-C", "3"}, {"content-type", "a/b"}, {"X-B", "2"}, {"Date", "now"}}},
-			Instruct{Hold: stream(), Response: Response{Code: 200, Header: Header{{"X-A", "1"}, {"content-type", "a/b"}, {"X-B", "2"}}}},
-		},
-		{
-			"§1.3 expose headers of which none is there",
-			Response{Header: Header{{"Grip-Expose-Headers", "X-D"}, {"X-A", "1"}}},
-			Instruct{Response: ok},
-		},
-		{
-			"an empty list of headers to expose is none, as in Pushpin",
-			Response{Header: Header{{"Grip-Expose-Headers", ""}, {"X-A", "1"}}},
-			Instruct{Response: Response{Code: 200, Header: Header{{"X-A", "1"}}}},
-		},
-		{
-			"the header to expose is not that of a JSON response, as in Pushpin",
-			jsonInstruct(`{"response": {"headers": {"X-A": "1", "X-B": "2"}}}`, Field{"Grip-Expose-Headers", "X-A"}),
-			Instruct{Response: Response{Code: 200, Header: Header{{"X-A", "1"}, {"X-B", "2"}}}},
-		},
-		{
-			"§1.4 stream by JSON",
-			jsonInstruct(`{"hold": {"mode": "stream", "channels": [{"name": "a", "filters": ["skip-self", "x"]}, {"name": "b"}], "timeout": 30,
-				"keep-alive": {"content": "\n", "timeout": "20"}, "meta": {"user": "u", "a": "é\n"}}}`),
-			Instruct{
-				Hold: &Hold{Mode: HoldStream,
-					Channels:  []Channel{{Name: "a", Filters: []string{"skip-self", "x"}}, {Name: "b"}},
-					KeepAlive: &KeepAlive{[]byte("\n"), 20 * time.Second, true},
-					Meta:      Meta{{"a", "é\n"}, {"user", "u"}}},
-				Response: ok,
-			},
-		},
-		{"§1.4 keep-alive in base64, 55 s by default", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"content-bin": "/wA=", "content": "no"}}}`),
-			Instruct{Hold: keepAlive("\xff\x00", 55*time.Second, true), Response: ok}},
-		{"§1.3 keep-alive timeout at least 1 s, by JSON too", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"content": "x", "timeout": 0}}}`),
-			Instruct{Hold: keepAlive("x", time.Second, true), Response: ok}},
-		{"§1.4 JSON overrides content and timeout of the keep-alive", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"content": "new"}}}`, Field{"Grip-Keep-Alive", "old; mode=idle; timeout=7"}),
-			Instruct{Hold: keepAlive("new", DefaultKeepAlive, false), Response: ok}},
-		{"keep-alive by JSON with the header's content", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"timeout": 9}}}`, Field{"Grip-Keep-Alive", "old"}),
-			Instruct{Hold: keepAlive("old", 9*time.Second, false), Response: ok}},
-		{"keep-alive by JSON without content is none, as in Pushpin", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"timeout": 1}}}`), Instruct{Hold: stream(), Response: ok}},
-		{"keep-alive by JSON with empty content is none, as in Pushpin", jsonInstruct(`{"hold": {"mode": "stream", "channels": [], "keep-alive": {"content": ""}}}`), Instruct{Hold: stream(), Response: ok}},
-		{"§1.4 keep-alive is for streams only, by JSON too", jsonInstruct(`{"hold": {"channels": [], "keep-alive": {"content": "x"}}}`), Instruct{Hold: longPoll(0), Response: ok}},
-		{
-			"§1.4 JSON overrides the mode, meta and channels add up, the link is in the header",
-			jsonInstruct(`{"hold": {"mode": "stream", "channels": [{"name": "a", "prev-id": "2", "filters": ["y"]}], "meta": {"b": "new"}}}`,
-				Field{"Grip-Hold", "response"}, Field{"Grip-Channel", "a; prev-id=1; filter=x, c"}, Field{"Grip-Set-Meta", "b=old, a=1"}, Field{"Grip-Link", "</n>; rel=next"}),
-			Instruct{
-				Hold: &Hold{Mode: HoldStream, Channels: []Channel{{Name: "a", PrevID: "2", Filters: []string{"y"}}, {Name: "c"}}, Meta: Meta{{"a", "1"}, {"b", "new"}}},
-				Next: &Link{"/n", DefaultLinkTimeout}, Response: ok,
-			},
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) { wantInstruct(t, tt.in, tt.want) })
-	}
-}
-
 func TestParseInstructHead(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -394,59 +268,6 @@ func TestParseInstructHead(t *testing.T) {
 	var refused *InstructError
 	if _, _, err := ParseInstructHead(Response{Header: Header{{"Grip-Hold", "maybe"}}}); !errors.As(err, &refused) {
 		t.Errorf("Grip-Hold: maybe: error %v, want an *InstructError", err)
-	}
-}
-
-func TestParseLink(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		in   Response
-		want Instruct
-	}{
-		{
-			"§4.3 on to a hold",
-			Response{Code: 206, Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; prev-id=9"}, {"Grip-Link", "</n>; rel=next"}}, Body: []byte("x")},
-			Instruct{Hold: stream(Channel{Name: "a", PrevID: "9"}), Next: &Link{"/n", DefaultLinkTimeout}, Response: Response{Code: 206, Header: Header{}, Body: []byte("x")}},
-		},
-		{
-			"§4.3 on to another link",
-			Response{Code: 200, Header: Header{{"Grip-Link", "<2>; rel=next"}}, Body: []byte("1")},
-			Instruct{Next: &Link{"2", DefaultLinkTimeout}, Response: Response{Code: 200, Header: Header{}, Body: []byte("1")}},
-		},
-		{
-			"§4.3 no link, the end",
-			Response{Code: 200, Header: Header{{"Content-Type", "text/plain"}}, Body: []byte("end")},
-			Instruct{Response: Response{Code: 200, Header: Header{{"Content-Type", "text/plain"}}, Body: []byte("end")}},
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := ParseLink(tt.in)
-			if err != nil || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("ParseLink(%+v)\n got %+v, %v\nwant %+v", tt.in, got, err, tt.want)
-			}
-		})
-	}
-	for _, tt := range []struct {
-		name   string
-		in     Response
-		reason string
-	}{
-		{"§4.3 not 2xx", Response{Code: 304}, "response code for a next link must be from 200 to 299, not 304"},
-		{"§4.3 not 2xx, whatever Grip-Status says", Response{Code: 500, Header: Header{{"Grip-Status", "200"}}}, "response code for a next link must be from 200 to 299, not 500"},
-		{"§1.4 JSON instruct", jsonInstruct(`{}`), "application/grip-instruct content in the response to a next link"},
-		{"§4.3 hold of mode response", Response{Code: 200, Header: Header{{"Grip-Hold", "response"}}}, "hold mode 'response' in the response to a next link"},
-		{"§13 prev-id, but no next link", Response{Code: 200, Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; prev-id=1"}}}, "channel 'a' specifies prev-id, but no next link found"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			in, err := ParseLink(tt.in)
-			var refused *InstructError
-			if !errors.As(err, &refused) || refused.Reason != tt.reason {
-				t.Errorf("ParseLink(%+v) = %+v, %v, want an *InstructError: %s", tt.in, in, err, tt.reason)
-			}
-			if !reflect.DeepEqual(in, Instruct{}) {
-				t.Errorf("ParseLink(%+v) = %+v beside an error", tt.in, in)
-			}
-		})
 	}
 }
 

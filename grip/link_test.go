@@ -1,6 +1,7 @@
 package grip
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -68,6 +69,59 @@ func TestParseLinksErrors(t *testing.T) {
 			next, gone, err := parseLinks(linkHeader(tt.value))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("Grip-Link: %q\n got %+v, %q, %v\nwant error %s", tt.value, next, gone, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseLink(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   Response
+		want Instruct
+	}{
+		{
+			"§4.3 on to a hold",
+			Response{Code: 206, Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; prev-id=9"}, {"Grip-Link", "</n>; rel=next"}}, Body: []byte("x")},
+			Instruct{Hold: stream(Channel{Name: "a", PrevID: "9"}), Next: &Link{"/n", DefaultLinkTimeout}, Response: Response{Code: 206, Header: Header{}, Body: []byte("x")}},
+		},
+		{
+			"§4.3 on to another link",
+			Response{Code: 200, Header: Header{{"Grip-Link", "<2>; rel=next"}}, Body: []byte("1")},
+			Instruct{Next: &Link{"2", DefaultLinkTimeout}, Response: Response{Code: 200, Header: Header{}, Body: []byte("1")}},
+		},
+		{
+			"§4.3 no link, the end",
+			Response{Code: 200, Header: Header{{"Content-Type", "text/plain"}}, Body: []byte("end")},
+			Instruct{Response: Response{Code: 200, Header: Header{{"Content-Type", "text/plain"}}, Body: []byte("end")}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := ParseLink(tt.in)
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("ParseLink(%+v)\n got %+v, %v\nwant %+v", tt.in, got, err, tt.want)
+			}
+		})
+	}
+	for _, tt := range []struct {
+		name   string
+		in     Response
+		reason string
+	}{
+		{"§4.3 not 2xx", Response{Code: 304}, "response code for a next link must be from 200 to 299, not 304"},
+		{"§4.3 not 2xx, whatever Grip-Status says", Response{Code: 500, Header: Header{{"Grip-Status", "200"}}}, "response code for a next link must be from 200 to 299, not 500"},
+		{"§1.4 JSON instruct", jsonInstruct(`{}`), "application/grip-instruct content in the response to a next link"},
+		{"§4.3 hold of mode response", Response{Code: 200, Header: Header{{"Grip-Hold", "response"}}}, "hold mode 'response' in the response to a next link"},
+		{"§13 prev-id, but no next link", Response{Code: 200, Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; prev-id=1"}}}, "channel 'a' specifies prev-id, but no next link found"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in, err := ParseLink(tt.in)
+			var refused *InstructError
+			if !errors.As(err, &refused) || refused.Reason != tt.reason {
+				t.Errorf("ParseLink(%+v) = %+v, %v, want an *InstructError: %s", tt.in, in, err, tt.reason)
+			}
+			if !reflect.DeepEqual(in, Instruct{}) {
+				t.Errorf("ParseLink(%+v) = %+v beside an error", tt.in, in)
 			}
 		})
 	}
