@@ -27,7 +27,7 @@ type config struct {
 	region string // for the dashboard
 	// edges are the control endpoints to publish to, each once: those of -edge,
 	// and that of GRIP_URL. None means that nothing is published.
-	edges []*endpoint
+	edges []*grip.Endpoint
 	// sigKeys check Grip-Sig: that of -sig-key, or else those of the control
 	// URLs. None means that Grip-Sig is not checked.
 	sigKeys     []grip.Key
@@ -135,12 +135,15 @@ func (c *config) validate(logLevel string) error {
 func (c *config) setEdges(flagURLs []string, gripURL string) error {
 	seen := map[string]bool{}
 	add := func(source, rawURL string) error {
-		ep, err := parseEndpoint(rawURL)
+		ep, err := grip.ParseEndpoint(rawURL)
 		if err != nil {
 			return fmt.Errorf("%s: %w", source, err)
 		}
-		if !seen[ep.publishURL] {
-			seen[ep.publishURL] = true
+		if ep.VerifyIss != "" {
+			return fmt.Errorf("%s: control URL has verify-iss: the issuer of Grip-Sig is not checked, only its key", source)
+		}
+		if !seen[ep.PublishURL] {
+			seen[ep.PublishURL] = true
 			c.edges = append(c.edges, ep)
 		}
 		return nil
@@ -159,7 +162,7 @@ func (c *config) setEdges(flagURLs []string, gripURL string) error {
 // setSigKeys parses -sig-key, which overrides the keys of the control URLs.
 func (c *config) setSigKeys(sigKey string) error {
 	if sigKey != "" {
-		key, err := grip.ParseKey(sigKey)
+		key, err := grip.ParseVerifyKey(sigKey)
 		if err != nil {
 			return fmt.Errorf("-sig-key: %w", err)
 		}
@@ -167,7 +170,7 @@ func (c *config) setSigKeys(sigKey string) error {
 		return nil
 	}
 	for _, ep := range c.edges {
-		c.sigKeys = append(c.sigKeys, ep.verifyKeys...)
+		c.sigKeys = append(c.sigKeys, ep.VerifyKeys...)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func clearEnv(t *testing.T) {
 func edgeNames(cfg *config) []string {
 	var names []string
 	for _, ep := range cfg.edges {
-		names = append(names, ep.name)
+		names = append(names, ep.Name)
 	}
 	return names
 }
@@ -139,6 +139,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"empty edge", []string{"-edge", " "}, nil, "want a control URL"},
 		{"second of two edges", nil, map[string]string{"MARQUEE_ORIGIN_EDGE": "http://a:1 b"}, `control URL "b"`},
 		{"GRIP_URL", nil, map[string]string{"GRIP_URL": "tcp://a:1"}, `GRIP_URL: control URL "tcp://a:1"`},
+		{"edge with verify-iss", []string{"-edge", "http://a/?key=x&verify-iss=me"}, nil, "-edge: control URL has verify-iss"},
 		{"sig-key", []string{"-sig-key", "base64:%"}, nil, "-sig-key: parse key"},
 		{"config missing", []string{"-config", filepath.Join(t.TempDir(), "none")}, nil, "none"},
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"marquee/grip"
 )
 
 // A headline is one value of the one thing this service serves. It is
@@ -72,7 +74,7 @@ var errClosed = errors.New("the service is closed")
 // is in it: whoever stopped before may have stored it and not come
 // to publish it, and edges that have it know by its id. The caller closes the
 // service.
-func openService(ctx context.Context, cfg storeConfig, endpoints []*endpoint, log *slog.Logger) (*service, error) {
+func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoint, log *slog.Logger) (*service, error) {
 	p := newPublisher(endpoints, log)
 	cfg.bus.Up = p.republish
 	st, err := openStore(ctx, cfg, log)

@@ -443,11 +443,11 @@ func TestStartPublishesWhatIsStored(t *testing.T) {
 }
 
 // testEndpoints parses control URLs.
-func testEndpoints(t testing.TB, urls ...string) []*endpoint {
+func testEndpoints(t testing.TB, urls ...string) []*grip.Endpoint {
 	t.Helper()
-	var endpoints []*endpoint
+	var endpoints []*grip.Endpoint
 	for _, u := range urls {
-		ep, err := parseEndpoint(u)
+		ep, err := grip.ParseEndpoint(u)
 		if err != nil {
 			t.Fatal(err)
 		}
