@@ -78,6 +78,10 @@ func newDelivery(h *Hub, item grip.Item) *Delivery {
 	return d
 }
 
+// Content returns what the item has for the holds of w, before filters. It must
+// not be changed.
+func (d *Delivery) Content(w *Watch) []byte { return d.content(w.Template, w.Mode) }
+
 // Item returns the item. It must not be changed.
 func (d *Delivery) Item() *grip.Item { return &d.item }
 

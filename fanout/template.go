@@ -23,6 +23,8 @@ type Template struct {
 type Finish struct {
 	// Key is equal for steps that do the same.
 	Key string
+	// Whole: it takes a whole answer, body and all.
+	Whole bool
 	// Apply must not change its argument, and is safe from any goroutine.
 	Apply func(grip.Response) grip.Response
 }

@@ -160,6 +160,9 @@ func (w *Watch) wait(d *Delivery) (room bool) {
 	return room
 }
 
+// Channel returns the channel of that name, as the watch follows it.
+func (w *Watch) Channel(name string) grip.Channel { return w.Channels[w.index(name)] }
+
 // watches reports whether w watches the channel.
 func (w *Watch) watches(channel string) bool {
 	return slices.ContainsFunc(w.Channels, func(c grip.Channel) bool { return c.Name == channel })

@@ -54,6 +54,8 @@ type Failure struct {
 	// Debug is one plain line more, in place of Reason, for clients of a service
 	// with Debug; "" for Reason (GRIP §13).
 	Debug string
+	// Answered: the origin has answered, but nothing that could be used.
+	Answered bool
 	// Err is what happened, for the log.
 	Err error
 }

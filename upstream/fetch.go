@@ -83,9 +83,9 @@ func failure(err error) *Failure {
 	case errors.As(err, &none):
 		f.Debug = "Unable to connect to any targets. Tried: " + strings.Join(none.tried, ", ")
 	case errors.As(err, &large):
-		f.Debug = "GRIP instruct response too large from " + large.target.String()
+		f.Answered, f.Debug = true, "GRIP instruct response too large from "+large.target.String()
 	case errors.As(err, &bad):
-		f.Debug = "Failed to parse accept instructions: " + bad.Reason
+		f.Answered, f.Debug = true, "Failed to parse accept instructions: "+bad.Reason
 	case errors.Is(err, errTooSlow), errors.As(err, &timeout) && timeout.Timeout():
 		f.Code, f.Reason = http.StatusGatewayTimeout, "The origin did not answer in time."
 	}
