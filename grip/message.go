@@ -59,7 +59,7 @@ func ParseItemsDict(args Dict) ([]Item, error) {
 			for i, v := range list {
 				var err error
 				if body, err = appendItemJSON(appendComma(body, i), v); err != nil {
-					return nil, &PublishError{i, "Invalid format: " + err.Error()}
+					return nil, refusedItem(i, len(list), err)
 				}
 			}
 			body = append(body, ']')

@@ -39,6 +39,19 @@ func TestParseMessage(t *testing.T) {
 			Item{Channel: "c", ID: "2", PrevID: "1", NoSeq: true, HTTPResponse: answer("x")}},
 		{"§5.1 code and header", tnetItem("http-response", Dict{{"code", int64(404)}, {"headers", []any{[]any{"B", "1"}, []any{"A", "é"}}}, {"body", "x"}}), "",
 			Item{Channel: "c", HTTPResponse: &HTTPResponse{Response: Response{Code: 404, Header: Header{{"B", "1"}, {"A", "é"}}, Body: []byte("x")}}}},
+		{"§5.1 meta", tnetItem("http-response", Dict{{"body", "x"}}, Entry{"meta", Dict{{"b", "1"}, {"a", "é"}}}), "",
+			Item{Channel: "c", Meta: Meta{{"a", "é"}, {"b", "1"}}, HTTPResponse: answer("x")}},
+		{"§5.1 body-patch", tnetItem("http-response", Dict{{"body-patch", []any{Dict{{"op", "test"}, {"path", "/a"}, {"value", []any{1.5, nil, true}}}}}}), "",
+			Item{Channel: "c", HTTPResponse: &HTTPResponse{Response: Response{Code: 200}, Patch: []byte(`[{"op":"test","path":"/a","value":[1.5,null,true]}]`)}}},
+		{"§5.1 hint", tnetItem("http-response", Dict{{"action", "hint"}}), "", Item{Channel: "c", HTTPResponse: &HTTPResponse{Action: Hint}}},
+		{"§5.3 stream content of any bytes", tnetItem("http-stream", Dict{{"content", "\xff"}, {"content-bin", "eQ=="}}), "",
+			Item{Channel: "c", HTTPStream: &HTTPStream{Content: []byte("\xff")}}},
+		{"§5.1 stream close", tnetItem("http-stream", Dict{{"action", "close"}}), "", Item{Channel: "c", HTTPStream: &HTTPStream{Action: Close}}},
+		{"§5.1 content-filters", tnetItem("http-stream", Dict{{"content", "x"}, {"content-filters", []any{"build-id"}}}), "",
+			Item{Channel: "c", HTTPStream: &HTTPStream{Content: []byte("x"), ContentFilters: []string{"build-id"}}}},
+		{"§5.3 ws content is text", tnetItem("ws-message", Dict{{"content", "é"}}), "", Item{Channel: "c", WSMessage: &WSMessage{Type: Text, Content: []byte("é")}}},
+		{"§5.3 ws content-bin is raw and binary", tnetItem("ws-message", Dict{{"content-bin", "eQ=="}}), "", Item{Channel: "c", WSMessage: &WSMessage{Type: Binary, Content: []byte("eQ==")}}},
+		{"§5.1 ws type", tnetItem("ws-message", Dict{{"content-bin", "\xff"}, {"type", "ping"}}), "", Item{Channel: "c", WSMessage: &WSMessage{Type: Ping, Content: []byte("\xff")}}},
 	} {
 		got, err := ParseMessage([]byte(test.message), test.channel)
 		if err != nil || show([]Item{got}) != show([]Item{test.want}) {
@@ -114,9 +127,9 @@ func TestParseItemsDict(t *testing.T) {
 		{"§5.2 no items", nil, -1, "Invalid format: object does not contain 'items'"},
 		{"§5.2 items of another type", Dict{{"items", int64(7)}}, -1, "Invalid format: object contains 'items' with wrong type"},
 		{"items of bytes", Dict{{"items", "\xff"}}, -1, "Invalid format: object contains 'items' with wrong type"},
-		{"an item that is none", Dict{{"items", []any{one, int64(7)}}}, 1, "Invalid format: publish item is not an object"},
+		{"an item that is none", Dict{{"items", []any{one, int64(7)}}}, 1, "Invalid format: publish item is not an object (item 1)"},
 		{"an item that is null", Dict{{"items", []any{nil}}}, 0, "Invalid format: publish item is not an object"},
-		{"an item that is not text", Dict{{"items", []any{one, two, Dict{{"channel", "\xff"}}}}}, 2, "Invalid format: 'channel' of publish item object contains text that is not UTF-8"},
+		{"an item that is not text", Dict{{"items", []any{one, two, Dict{{"channel", "\xff"}}}}}, 2, "Invalid format: 'channel' of publish item object contains text that is not UTF-8 (item 2)"},
 	} {
 		items, err := ParseItemsDict(test.args)
 		var refused *PublishError
