@@ -124,11 +124,18 @@ var longPollCases = []testCase{
 		why:     "the client takes the body for the beginning of its next answer (RFC 9110 §9.3.2)",
 		notice:  "HEAD works",
 	}},
-	{name: "2 the answer of a hold has the Date of the hold", run: func(s *scene) {
+	{name: "2 Date of the answer of a hold", run: func(s *scene) {
 		s.origin(poll("$C", "Date: Thu, 01 Jan 1970 00:00:00 GMT"))
 		c := s.hold()
 		s.publish(response("", "", "news"))
-		c.answer().want(200, "news").wantField("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
+		if date := c.answer().want(200, "news").field("Date"); date == "Thu, 01 Jan 1970 00:00:00 GMT" != s.pushpin || date == "" {
+			s.Errorf("client got Date: %q", date)
+		}
+	}, differs: &difference{
+		pushpin: "answers a held request with the `Date` of the origin's answer, which is when the hold began",
+		marquee: "answers with the date of the answer",
+		why:     "it is when the answer was made (RFC 9110 §6.6.1), and caches count from it",
+		notice:  "a right date",
 	}},
 	{name: "2 a request that is none is answered 400 or cut off", run: func(s *scene) {
 		c := s.dial()
@@ -343,9 +350,29 @@ var longPollCases = []testCase{
 		s.publish(response("2", "1", "two"))
 		first.answer().want(200, "two")
 		s.originAt("", poll("$C; prev-id=1"), reply(200, "the origin's two"))
+		s.get("").want(200, either(s, "the origin's two", "two"))
+		s.asked()
+		if s.pushpin {
+			s.wantFields(s.asked(), map[string]string{"Grip-Last": s.expand("$C; last-id=1")})
+		}
+	}, differs: &difference{
+		pushpin: "asks the origin again for a hold whose prev-id is not the channel's last id",
+		marquee: "answers the hold with the last item if it follows the hold's prev-id; else it asks, too",
+		why:     "the item is at hand",
+		notice:  "the answer comes sooner, and the origin is asked less",
+	}},
+	{name: "3.3 a hold that has missed more than one item asks the origin again", run: func(s *scene) {
+		s.originAt("/first", poll("$C; prev-id=1"))
+		first := s.dial()
+		first.get("/first")
+		s.askedAt("/first")
+		s.witness()
+		s.publish(response("2", "1", "two"))
+		first.answer().want(200, "two")
+		s.originAt("", poll("$C; prev-id=0"), reply(200, "the origin's two"))
 		s.get("").want(200, "the origin's two")
 		s.asked()
-		s.wantFields(s.asked(), map[string]string{"Grip-Last": s.expand("$C; last-id=1")})
+		s.wantFields(s.asked(), map[string]string{"Grip-Last": s.expand("$C; last-id=0")})
 	}},
 	{name: "3.3 any of several channels can be in conflict", run: func(s *scene) {
 		s.originAt("/first", poll("$C-b; prev-id=1"))
@@ -355,11 +382,11 @@ var longPollCases = []testCase{
 		s.witness()
 		s.publish(strings.Replace(response("2", "1", "two"), "$C", "$C-b", 1))
 		first.answer().want(200, "two")
-		s.originAt("", poll("$C-a; prev-id=7, $C-b; prev-id=1"), reply(200, "asked again"))
+		s.originAt("", poll("$C-a; prev-id=7, $C-b; prev-id=0"), reply(200, "asked again"))
 		s.get("").want(200, "asked again")
 		s.asked()
 		last := s.asked()
-		for _, want := range []string{"$C-a; last-id=7", "$C-b; last-id=1"} {
+		for _, want := range []string{"$C-a; last-id=7", "$C-b; last-id=0"} {
 			if got := last.field("Grip-Last"); !strings.Contains(got, s.expand(want)) {
 				s.Errorf("origin got Grip-Last: %q, want %q in it", got, s.expand(want))
 			}
@@ -373,13 +400,13 @@ var longPollCases = []testCase{
 		s.witness()
 		s.publish(response("2", "1", "two"))
 		first.answer().want(200, "two")
-		s.origin(poll("$C; prev-id=1"))
+		s.origin(poll("$C; prev-id=0"))
 		c := s.dial()
 		c.get("")
 		s.asked()
 		s.held()
-		s.publish(response("2b", "1", "next of one"))
-		c.answer().want(200, "next of one")
+		s.publish(response("2b", "0", "next of none"))
+		c.answer().want(200, "next of none")
 	}},
 	{name: "3.3 an unknown last id is no conflict", run: func(s *scene) {
 		s.origin(poll("$C; prev-id=anything"))
@@ -437,11 +464,11 @@ var longPollCases = []testCase{
 		c := s.hold()
 		s.publish(response("2", "1", "two"))
 		c.answer().want(200, "two")
-		// nobody is held; three is remembered, and so found to be missed
-		s.publish(response("3", "2", "three"))
-		s.originAt("/again", poll("$C; prev-id=2"), reply(200, "the origin's three"))
+		// nobody is held; the ids are remembered, and so two items found to be missed
+		s.publish(response("3", "2", "three"), response("4", "3", "four"))
+		s.originAt("/again", poll("$C; prev-id=2"), reply(200, "the origin's four"))
 		c.get("/again")
-		c.answer().want(200, "the origin's three")
+		c.answer().want(200, "the origin's four")
 	}},
 
 	{name: "3.4 a retry is the client's request with its body, and Grip-Last", run: func(s *scene) {
