@@ -4,7 +4,7 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
 FUZZTIME := 2s
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz bench bench-main profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -51,6 +51,9 @@ fuzz: ## Each fuzz target for FUZZTIME.
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	  done; \
 	done
+
+conformance-pushpin: ## The conformance suite against Debian's pushpin, to see that it tells the truth.
+	go test -count 1 ./conformance -subject pushpin
 
 bench: ## The micro-benchmarks, beside the code that they measure.
 	go test -run '^$$' -bench . -benchmem ./...
