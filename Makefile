@@ -57,11 +57,12 @@ fuzz: ## Each fuzz target for FUZZTIME.
 test-interop: build setup-interop ## Other people's origin, clients and publishers against the edge, or SUBJECT=pushpin.
 	go test -count 1 ./interop -subject $(SUBJECT)
 
-setup-interop: setup ## What these want: npm packages, curl, and Pushpin for its pushpin-publish.
+setup-interop: setup ## What these want: npm packages, curl, and pushpin-publish of Pushpin, whose server is not to run.
 	@for package in curl pushpin; do \
 	  command -v $$package >/dev/null || \
 	    { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
-	      apt-get update -qq && apt-get install -qq -y --no-install-recommends $$package >/dev/null; } || \
+	      apt-get update -qq && apt-get install -qq -y --no-install-recommends $$package >/dev/null && \
+	      { test $$package = curl || systemctl disable -q --now pushpin zurl 2>/dev/null || true; }; } || \
 	    echo "no $$package, and it cannot be installed here: what is tested with it is skipped"; \
 	done
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \

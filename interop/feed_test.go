@@ -20,7 +20,7 @@ func feedNow(s *stand) []message { return []message{s.origin.mustPut("first")} }
 // order, reaches every reader in order.
 func TestBurst(t *testing.T) {
 	s := newStand(t)
-	readers := startReaders(t, s, "")
+	readers := startReaders(t, s, timeouts{})
 	messages := putBurst(t, s.origin, 0)
 	wantAll(t, s.origin, readers, append(feedNow(s), messages...))
 }
@@ -65,7 +65,7 @@ func putBurst(t *testing.T, o *origin, kill int) []message {
 // for: for a stream at its next link, for a poll by asking again.
 func TestLostPublish(t *testing.T) {
 	s := newStand(t)
-	readers := startReaders(t, s, "")
+	readers := startReaders(t, s, timeouts{})
 	messages := append(feedNow(s), s.origin.mustPut("seen"))
 	polls := 0
 	for _, r := range readers {
@@ -92,7 +92,7 @@ func TestLostPublish(t *testing.T) {
 // link, and a poll ends at its own.
 func TestLostLastPublish(t *testing.T) {
 	s := newStand(t)
-	readers := startReaders(t, s, fmt.Sprintf("link=%d", linkTimeout))
+	readers := startReaders(t, s, timeouts{link: 3, poll: 5})
 	messages := append(feedNow(s), s.origin.mustPut("seen"), s.origin.lose("lost"))
 	for _, r := range readers {
 		if r.missing == "" {
@@ -106,7 +106,7 @@ func TestLostLastPublish(t *testing.T) {
 // nobody until it is back. No reader loses anything.
 func TestKilledOrigin(t *testing.T) {
 	s := newStand(t)
-	readers := startReaders(t, s, "")
+	readers := startReaders(t, s, timeouts{})
 	messages := putBurst(t, s.origin, burst/3)
 	// A message that the killed one has stored, without an answer to the
 	// writer, is put and so published again; nothing is stored twice.
@@ -120,7 +120,7 @@ func TestKilledOrigin(t *testing.T) {
 // it has seen last, and misses nothing meanwhile.
 func TestClosedStream(t *testing.T) {
 	s := newStand(t)
-	readers := startReaders(t, s, "")
+	readers := startReaders(t, s, timeouts{})
 	messages := append(feedNow(s), s.origin.mustPut("before"))
 	for _, r := range readers {
 		if r.missing == "" {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,9 @@ type message struct {
 	ID   int    `json:"id"`
 	Text string `json:"text"`
 }
+
+// id is the message's id as it is written in GRIP.
+func (m message) id() string { return strconv.Itoa(m.ID) }
 
 // A request is one that the origin has got, by its own account.
 type request struct {

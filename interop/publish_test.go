@@ -3,14 +3,9 @@ package interop
 import (
 	"fmt"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
-func (m message) id() string { return itoa(m.ID) }
 
 // Pushpin's command publishes by HTTP and by ZeroMQ.
 func TestPushpinPublish(t *testing.T) {

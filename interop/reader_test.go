@@ -26,19 +26,17 @@ type reader struct {
 	seen []message // guarded by mu
 }
 
-// linkTimeout and pollTimeout are, in seconds, after how long without a message
-// the subject asks for more on behalf of a stream, and answers a poll.
-const (
-	linkTimeout = 3
-	pollTimeout = 5 // GRIP's least
-)
+// Timeouts say, in seconds, after how long without a message the subject asks
+// for more on behalf of a stream, and answers a poll. Zero is GRIP's default: 120
+// and 55.
+type timeouts struct{ link, poll int }
 
 // startReaders starts one reader of each kind, and returns when each has seen
-// the feed's first messages.
-func startReaders(t *testing.T, s *stand, streamQuery string) []*reader {
+// the feed's first message.
+func startReaders(t *testing.T, s *stand, after timeouts) []*reader {
 	t.Helper()
-	stream := "/feed/stream?" + streamQuery
-	next := fmt.Sprintf("/feed/next?timeout=%d", pollTimeout)
+	stream := fmt.Sprintf("/feed/stream?link=%d", after.link)
+	next := fmt.Sprintf("/feed/next?timeout=%d", after.poll)
 	readers := []*reader{
 		startNode(t, s.url(stream)),
 		startCurlStream(t, "curl -N", s.url(stream)),
@@ -170,33 +168,23 @@ func startCurlPoll(t *testing.T, url string) *reader {
 		r.missing = "there is no curl here"
 		return r
 	}
-	stopCh, doneCh := make(chan struct{}), make(chan struct{})
-	t.Cleanup(func() {
-		close(stopCh)
-		<-doneCh
-	})
-	go func() {
+	ctx, doneCh := t.Context(), make(chan struct{})
+	t.Cleanup(func() { <-doneCh })
+	go func() { // ends with the test, as the curl that is running then does
 		defer close(doneCh)
-		last := 0
-		for {
-			select {
-			case <-stopCh:
-				return
-			default:
-			}
+		for last := 0; ctx.Err() == nil; {
 			// Curl asks again when the answer is 502, as long as the origin is down.
-			body, err := exec.Command(path, slices.Concat(curlOptions,
+			body, err := exec.CommandContext(ctx, path, slices.Concat(curlOptions,
 				[]string{"--retry", "10", "--retry-delay", "1", fmt.Sprintf("%s&after=%d", url, last)})...).Output()
 			var news []message
 			if err == nil {
 				err = json.Unmarshal(body, &news)
 			}
+			if ctx.Err() != nil {
+				return
+			}
 			if err != nil {
-				select {
-				case <-stopCh: // the subject may be gone by now
-				default:
-					r.add(message{Text: fmt.Sprintf("curl: %v: %q", err, body)})
-				}
+				r.add(message{Text: fmt.Sprintf("curl: %v: %q", err, body)})
 				return
 			}
 			r.add(news...)
