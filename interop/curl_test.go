@@ -174,7 +174,7 @@ func TestCurlPassThrough(t *testing.T) {
 		t.Errorf("range 100-199: got %q, want %q", got, whole[100:200])
 	}
 	head := curl(t, "--silent", "--noproxy", "*", "--head", file)
-	if length := strconv.Itoa(len(whole)); !regexp.MustCompile(`(?im)^Content-Length: `+length+`\r$`).MatchString(head) {
+	if length := strconv.Itoa(len(whole)); !regexp.MustCompile(`(?im)^Content-Length: ` + length + `\r$`).MatchString(head) {
 		t.Errorf("HEAD: got\n%s\nwant a length of %s", head, length)
 	}
 	etag := regexp.MustCompile(`(?im)^ETag: (.*)\r$`).FindStringSubmatch(head)
