@@ -45,6 +45,16 @@ type HTTPResponse struct {
 	ContentFilters []string
 }
 
+// Answer returns the answer by f, whose action is Send, to a hold whose response
+// is hold: see Response.With and Response.Patched.
+func (f *HTTPResponse) Answer(hold Response) Response {
+	item := f.Response
+	if f.Patch != nil {
+		item.Body = hold.Patched(f.Patch)
+	}
+	return hold.With(item)
+}
+
 // HTTPStream is the format for holds of mode stream: content to append.
 type HTTPStream struct {
 	Action         Action // Send, Hint or Close

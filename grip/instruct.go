@@ -250,11 +250,14 @@ func headerResponse(r Response, given status) (Response, error) {
 	if err != nil {
 		return Response{}, fmt.Errorf("failed to parse Grip-Expose-Headers: %w", err)
 	}
-	if len(exposed) > 0 {
-		out.Header = out.Header.Without(func(name string) bool {
-			return !slices.ContainsFunc(exposed, func(e listElement) bool { return strings.EqualFold(e.value, name) })
-		})
+	if len(exposed) == 0 {
+		return out, nil
 	}
+	passes := make(map[string]bool, len(exposed))
+	for _, e := range exposed {
+		passes[strings.ToLower(e.value)] = true
+	}
+	out.Header = out.Header.Without(func(name string) bool { return !passes[strings.ToLower(name)] })
 	return out, nil
 }
 

@@ -125,7 +125,8 @@ func unescape(s string) (content []byte, ok bool) {
 }
 
 // withJSON returns k, which may be nil, changed by the "keep-alive" of a JSON
-// instruct. It has no mode there; Pushpin does not restart its timer.
+// instruct. It has no mode there: Pushpin does not restart its timer. Without
+// content it is none.
 func (k *KeepAlive) withJSON(o object) (*KeepAlive, error) {
 	out := KeepAlive{Interval: true}
 	if k != nil {
@@ -135,14 +136,8 @@ func (k *KeepAlive) withJSON(o object) (*KeepAlive, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case content != nil:
+	if content != nil {
 		out.Content = content
-	case k == nil:
-		return nil, errors.New("'keep-alive' does not contain 'content' or 'content-bin'")
-	}
-	if len(out.Content) == 0 {
-		return nil, errors.New("'keep-alive' contains 'content' without a byte")
 	}
 	out.Timeout = DefaultKeepAlive
 	if _, ok := o["timeout"]; ok {
@@ -151,6 +146,9 @@ func (k *KeepAlive) withJSON(o object) (*KeepAlive, error) {
 			return nil, err
 		}
 		out.setTimeout(seconds)
+	}
+	if len(out.Content) == 0 {
+		return nil, nil
 	}
 	return &out, nil
 }
