@@ -4,7 +4,7 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
 FUZZTIME := 2s
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz bench bench-main bench-streams profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -57,6 +57,9 @@ bench: ## The micro-benchmarks, beside the code that they measure.
 
 bench-main: build ## The figures of the README, beside the floor.
 	@bin/bench main
+
+bench-streams: build ## The figures of streams, beside the floor.
+	@bin/bench streams
 
 profile: ## Where the time of a delivery goes: on real sockets, by function.
 	go test -run '^$$' -bench ./fanout -benchtime 3s -cpuprofile cpu.prof -o marquee.test .

@@ -122,7 +122,7 @@ func (w *printer) lines() (print func()) {
 // streamLine prints how the streams stand, if anything came since the last time,
 // with the delivery times of the changes that did.
 func (w *printer) streamLine(now streamCounts, ds []deliveries) {
-	if now == w.shown {
+	if now.messages == w.shown.messages && now.keepAlives == w.shown.keepAlives {
 		return
 	}
 	w.shown = now
