@@ -178,7 +178,7 @@ func (a *ask) hold(r upstream.Result) {
 	l, hold := a.loop, r.Answer.Hold
 	a.watch = fanout.Watch{
 		Channels: slices.Clone(hold.Channels),
-		Template: fanout.NewTemplate(r.Answer.Response),
+		Template: fanout.NewTemplate(r.Answer.Response, nil),
 		Group:    a.group,
 		Asked:    r.Answer.Asked,
 		Asker:    a,

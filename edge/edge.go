@@ -28,6 +28,7 @@ type edge struct {
 	log            *slog.Logger
 	hub            *fanout.Hub
 	origin         *upstream.Client
+	service        *upstream.Service
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
@@ -51,19 +52,25 @@ type edge struct {
 
 // newEdge makes an edge; run starts it.
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
+	service, err := upstream.NewService(upstream.ServiceConfig{
+		Targets: []upstream.Target{{Address: cfg.Origin}},
+		Signer:  grip.NewSigner(cfg.SigIss, cfg.key),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("use -origin: %w", err)
+	}
 	e := &edge{
 		cfg: cfg, log: log,
 		loops:   make(map[gnet.EventLoop]*loop),
 		full:    fullAnswer(),
 		emptyCh: make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
-			Origin:        cfg.Origin,
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
 			HoldTimeout:   cfg.HoldTimeout,
-			Signer:        grip.NewSigner(cfg.SigIss, cfg.key),
 			Log:           log,
 		}),
+		service: service,
 	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)

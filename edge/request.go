@@ -220,10 +220,11 @@ func (l *loop) request(c *conn, req *httpparse.Request) *upstream.Request {
 		return s
 	}
 	r := &upstream.Request{
-		Method: method(req.Method),
-		Target: next(len(req.Target)),
-		Host:   next(len(req.Host)),
-		Header: make(grip.Header, 0, len(req.Fields)+3),
+		Service: l.edge.service,
+		Method:  method(req.Method),
+		Target:  next(len(req.Target)),
+		Host:    next(len(req.Host)),
+		Header:  make(grip.Header, 0, len(req.Fields)+3),
 	}
 	for _, f := range req.Fields {
 		name, value := next(len(f.Name)), next(len(f.Value))

@@ -10,7 +10,9 @@
 //     the client's request, in Grip-* header fields, in a body of the type
 //     application/grip-instruct, or in both.
 //   - A hold is a client's request that the edge keeps open. Its mode says how
-//     it ends: a hold of mode response, a long poll, gets one whole answer.
+//     it ends: a hold of mode response, a long poll, gets one whole answer; to
+//     one of mode stream, whose answer has begun, items are appended until one
+//     of them, or the client, closes it.
 //   - A channel is what holds listen to and what items are published to. It is
 //     a name and nothing more, it exists while somebody uses it. (What Go calls
 //     a channel is called a Go channel here.)
