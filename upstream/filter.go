@@ -170,6 +170,8 @@ func (c *Client) askFilter(ctx context.Context, f FilterRequest) (Verdict, error
 		Service: f.Service, Method: http.MethodPost, Host: f.Host, Target: f.Target,
 		Header: grip.Header{{Name: "Sub-Meta", Value: metaJSON(f.Sub)}, {Name: "Pub-Meta", Value: metaJSON(f.Pub)}},
 		Last:   f.Last,
+
+		repeatable: true, // it only asks
 	}
 	if f.Modify {
 		r.Body = f.Content

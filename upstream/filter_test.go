@@ -252,6 +252,18 @@ func TestFilterUntrusted(t *testing.T) {
 	}
 }
 
+// TestFilterStaleConnection: an origin that closes an idle connection without a
+// word costs no item.
+func TestFilterStaleConnection(t *testing.T) {
+	c := newClient(t, serve(t, wire(head("HTTP/1.1 200 OK", "Content-Length: 3")+"new"))) // and closes
+	for range 20 {
+		v := filter(t, t.Context(), c, FilterRequest{Target: "/", Modify: true, Content: []byte("old")})
+		if string(v.Content) != "new" {
+			t.Fatalf("got %+v, want the content new", v)
+		}
+	}
+}
+
 // TestFilterReuse: answers whose content nobody needs leave their connection.
 func TestFilterReuse(t *testing.T) {
 	peerCh := make(chan string, 2)

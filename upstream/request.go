@@ -56,6 +56,9 @@ type Request struct {
 	// Last are the channels, with the last id known of each, that a repeated
 	// request tells the origin of (Grip-Last).
 	Last []grip.Channel
+
+	// repeatable: it may be put twice, though its method is POST.
+	repeatable bool
 }
 
 // gripping reports whether the edge and the origin speak GRIP about the request.
@@ -84,7 +87,7 @@ func (r *Request) outgoing(ctx context.Context, t Target) *http.Request {
 	for _, f := range r.Header {
 		req.Header.Add(f.Name, f.Value)
 	}
-	if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+	if r.repeatable || r.Method == http.MethodPut || r.Method == http.MethodDelete {
 		// They may be repeated (RFC 9110 §9.2.2), as net/http does by itself with
 		// GET when the origin has closed an idle connection in that moment. It
 		// takes this field, empty and so not sent, for leave to do so.
