@@ -254,7 +254,7 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	came := l.header(req)
+	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	h := withFields(came, rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)

@@ -78,10 +78,12 @@ func storedBlocks(content []byte, coding Variant) []byte {
 	return content
 }
 
-// storedDeflate returns content in stored blocks (RFC 1951 §3.2.4).
+// storedDeflate returns content in stored blocks (RFC 1951 §3.2.4). An empty one
+// ends them, as it ends what a compressor flushes: some decoders, Go's among
+// them, keep content back until they see that.
 func storedDeflate(content []byte) []byte {
 	const longest = 1<<16 - 1
-	out := make([]byte, 0, len(content)+5*(len(content)/longest+1))
+	out := make([]byte, 0, len(content)+5*(len(content)/longest+2))
 	for len(content) > 0 {
 		n := min(len(content), longest)
 		out = append(out, 0)
@@ -90,7 +92,7 @@ func storedDeflate(content []byte) []byte {
 		out = append(out, content[:n]...)
 		content = content[n:]
 	}
-	return out
+	return append(out, 0, 0, 0, 0xff, 0xff)
 }
 
 // storedZstd returns content as a frame of raw blocks (RFC 8878 §3.1.1): a frame

@@ -53,7 +53,7 @@ type Delivery struct {
 	hub   *Hub
 	item  grip.Item
 	start time.Time
-	sent  uint64 // Hub.sent when it went through
+	sent  uint64          // Hub.sent when it went through
 	coded [codings][]byte // of the http-response body
 	piece *Piece          // of the http-stream content; nil without
 

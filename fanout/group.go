@@ -24,7 +24,8 @@ type Client interface {
 	Deliver(wire []byte) Outcome
 	// Append gives a stream more content. It may make the hold leave.
 	Append(p *Piece) Outcome
-	// Finish ends a stream. The hold has left its group by then.
+	// Finish ends a stream, unless Append has just said that the client is gone.
+	// The hold has left its group by then.
 	Finish()
 }
 
@@ -71,7 +72,7 @@ type Group struct {
 	// walks is how many batches are going through holds: meanwhile who leaves
 	// leaves a gap, and who joins comes after the last one's end.
 	walks int32
-	// newest is the number of the group's newest batch.
+	// newest is the number of the group's newest batch, by Shard.written.
 	newest uint64
 	// asked is Hub.sent when the group was last found to be behind: the origin
 	// is asked after all those items.
@@ -102,10 +103,11 @@ func (g *Group) Each(f func(h *Hold, client Client)) {
 }
 
 // Merge moves the holds of g into another group, whose streams have come to the
-// same point, and reports whether it could: not while content is on its way to
-// them.
+// same point, or come to it with what is on its way to them. It reports whether
+// it could: not while content is on its way to those of g, nor to where nobody
+// joins any more.
 func (g *Group) Merge(into *Group) bool {
-	if g.walks > 0 {
+	if g.walks > 0 || into.answering {
 		return false
 	}
 	for _, h := range g.holds {
@@ -127,15 +129,37 @@ func (g *Group) fill(i int32) {
 	}
 }
 
-// walked notes that a batch has gone through the holds; the last one closes
-// the gaps.
-func (g *Group) walked() {
-	if g.walks--; g.walks > 0 || g.size == len(g.holds) {
+// walked notes that a batch has gone through the holds, while these wait, none of
+// which has begun. It closes the gaps if no other goes through them, and if most
+// of the places are gaps: there may be no end of batches.
+func (g *Group) walked(waiting []batch) {
+	g.walks--
+	if g.size == len(g.holds) || g.walks > 0 && g.size > len(g.holds)/2 {
 		return
 	}
-	for i := int32(len(g.holds)) - 1; i >= 0; i-- {
-		if g.holds[i] == nil {
-			g.fill(i)
+	// In order, because who joined after a batch comes after its end.
+	kept, seen := 0, 0
+	if g.walks > 0 {
+		for i := range waiting {
+			if b := &waiting[i]; b.group == g {
+				kept = g.moveDown(g.holds[seen:b.end], kept)
+				seen, b.end = b.end, kept
+			}
 		}
 	}
+	kept = g.moveDown(g.holds[seen:], kept)
+	clear(g.holds[kept:])
+	g.holds = g.holds[:kept]
+}
+
+// moveDown moves some of the holds to where the first kept of them end, and
+// returns how many are kept then.
+func (g *Group) moveDown(some []*Hold, kept int) int {
+	for _, h := range some {
+		if h != nil {
+			g.holds[kept], h.index = h, int32(kept)
+			kept++
+		}
+	}
+	return kept
 }

@@ -321,13 +321,13 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 			c.ahead = want.PrevID // of its item
 			continue
 		}
-		if w.places != nil && w.places[i].sent == c.sent {
-			// The streams have had that item: the origin answered from what it
-			// knew before.
-			want.PrevID = c.lastID
-			continue
-		}
-		if d := c.last; d != nil && d.item.PrevID == want.PrevID && h.now().Sub(d.start) < seenFor {
+		if d := c.last; d != nil && d.item.PrevID == want.PrevID && !w.hinted(&d.item) && h.now().Sub(d.start) < seenFor {
+			if w.places != nil && w.places[i].sent == c.sent {
+				// The streams have had that item: the origin answered from what it
+				// knew before.
+				want.PrevID = c.lastID
+				continue
+			}
 			at = append(at, d)
 			if w.Mode != grip.HoldStream {
 				return AtHand, at
@@ -386,6 +386,13 @@ func (h *Hub) Holds(name string) bool {
 	defer h.mu.Unlock()
 	c := h.channels[name]
 	return c != nil && c.loops != 0
+}
+
+// position returns how many items have gone through, of all channels.
+func (h *Hub) position() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent
 }
 
 // moved returns when the last item went through, on any channel.

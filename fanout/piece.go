@@ -46,6 +46,18 @@ func (p *Piece) Len() int { return int(p.sum.length) }
 // Sum returns the checksum of the content.
 func (p *Piece) Sum() Sum { return p.sum }
 
+// Items returns how many pieces this one is made of, to be written at once: 1 for
+// one by itself.
+func (p *Piece) Items() int { return max(1, len(p.parts)) }
+
+// Newest returns the last of those pieces.
+func (p *Piece) Newest() *Piece {
+	if n := len(p.parts); n > 0 {
+		return p.parts[n-1]
+	}
+	return p
+}
+
 // Wire returns the bytes to append for a variant. They are shared: nobody may
 // change them. A piece without content has none.
 func (p *Piece) Wire(v Variant) []byte {

@@ -20,11 +20,21 @@ func (p *progress) release() {
 	}
 }
 
-// addition is content of a batch beside its first.
+// addition is a part of a batch.
 type addition struct {
-	piece    *Piece // nil for none
+	piece    *Piece // for streams; nil for none
 	progress *progress
 	items    int64 // 1 if it is an item's
+	holds    int   // in the group when it was added
+}
+
+// to returns a as it is added to what g is given.
+func (a addition) to(g *Group) addition {
+	a.holds = g.size
+	if a.progress != nil {
+		a.progress.open++
+	}
+	return a
 }
 
 // batch is what one group is given at a time: an answer, or content for its
@@ -34,19 +44,18 @@ type batch struct {
 	group     *Group
 	next, end int     // first hold not looked at; those from end on joined later
 	answer    *Answer // nil for streams
-	piece     *Piece  // nil for no content
-	progress  *progress
-	more      []addition
-	items     int64 // how many of all that are items
-	closes    bool  // and the streams end
+	first     addition
+	more      []addition // bounded as the items underway are, and by who appends
+	closes    bool       // and the streams end
 	begun     bool
+	piece     *Piece // for streams, when begun; nil for no content
 	given     tally
 }
 
 // begin makes one piece of all content.
 func (b *batch) begin() {
 	b.begun = true
-	if len(b.more) == 0 {
+	if b.piece = b.first.piece; len(b.more) == 0 {
 		return
 	}
 	var parts []*Piece
@@ -78,26 +87,33 @@ func (b *batch) give(h *Hold) Outcome {
 	if b.piece != nil {
 		outcome = h.client.Append(b.piece)
 	}
-	h.client.Finish()
+	if outcome != Dropped {
+		h.client.Finish()
+	}
 	return outcome
 }
 
 // done adds up what the batch did.
 func (b *batch) done() {
-	b.group.walked()
-	b.group.Tally.add(b.given, b.items)
-	b.settle(b.progress)
+	b.settle(b.first)
 	for _, a := range b.more {
-		b.settle(a.progress)
+		b.settle(a)
 	}
 }
 
-func (b *batch) settle(p *progress) {
-	if p == nil {
-		return
+// settle adds up what a part of the batch did. Holds that have left since it was
+// added have dropped it.
+func (b *batch) settle(a addition) {
+	given := b.given
+	for _, n := range b.given {
+		a.holds -= int(n)
 	}
-	for o, n := range b.given {
-		p.given[o] += n
+	given[Dropped] += int64(a.holds)
+	b.group.Tally.add(given, a.items)
+	if p := a.progress; p != nil {
+		for o, n := range given {
+			p.given[o] += n
+		}
+		p.release()
 	}
-	p.release()
 }

@@ -47,7 +47,7 @@ type Shard struct {
 	answers  int         // batches that are answers
 	passed   []*Watch    // scratch
 	doubtful []*Watch    // to be rechecked, if still doubted
-	turning  bool        // Turn is running
+	turning  bool        // Turn is running, or something else that Turn must not run in
 
 	mu   sync.Mutex  // mail
 	mail []*Delivery // in the channel's order; bounded by what publishers may have unanswered
@@ -74,7 +74,8 @@ func (s *Shard) Behind() bool {
 // while the origin's answer was on its way is found either by the comparison
 // or, published later, in the mailbox. With AtHand the answer is returned, and
 // w.Group has been taken off w: the caller answers it. What is at hand for
-// streams is written to them, or ends them, before Enter returns.
+// streams is written to them, or ends them, before Enter returns, and the Asker
+// may be told so.
 //
 // A watch of streams is registered in any case: with Behind it pauses, and what
 // comes meanwhile waits for Resume.
@@ -83,44 +84,37 @@ func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
 	if standing == Behind && w.Mode != grip.HoldStream {
 		return Behind, nil
 	}
-	w.places = make([]place, len(w.Channels))
+	w.enter(make([]place, len(w.Channels)))
 	for i := range w.Channels {
 		s.list(w, i)
 	}
 	switch {
 	case standing == Behind:
-		w.paused = true
+		s.pause(w)
 		return Behind, nil
 	case standing == Holding:
 		return Holding, nil
 	case w.Mode == grip.HoldStream:
+		outer := s.begin()
 		s.catchUp(w, at)
-		s.turnNow()
+		s.end(outer)
 		return Holding, nil
 	}
 	d := at[0]
-	switch v := w.judge(&d.item); v {
-	case skips:
-		w.follow(d)
+	v := w.judge(&d.item)
+	if v != answers {
+		s.apply(w, d, nil, v)
 		return Holding, nil
-	case filters:
-		s.filter(w, d, nil)
-		return Holding, nil
-	case answers:
-		w.follow(d)
-		body, err := s.filtered(w, d)
-		if err != nil {
-			w.Asker.Unfiltered(err)
-			return Holding, nil
-		}
-		a := s.answer(w, d, body)
-		w.Group = nil
-		return AtHand, a
-	default: // a hint
-		w.Group.asked = d.sent
-		s.Leave(w)
-		return Behind, nil
 	}
+	w.follow(d)
+	body, err := s.filtered(w, d)
+	if err != nil {
+		w.Asker.Unfiltered(err)
+		return Holding, nil
+	}
+	a := s.answer(w, d, body)
+	w.settle(d)
+	return AtHand, a
 }
 
 // list puts w into the list of its channel i.
@@ -134,33 +128,47 @@ func (s *Shard) list(w *Watch, i int) {
 	ws.add(w, i)
 }
 
-// Pause makes the streams of a watch wait for what the origin says, with Resume:
-// what comes meanwhile waits, too.
-func (s *Shard) Pause(w *Watch) { w.paused = w.places != nil }
+// Pause makes the watch of streams pause as if it had missed something, without
+// telling its Asker: the origin is going to be asked for them, and what is
+// published from here on waits for its answer. It reports whether that can be:
+// not while the watch pauses already, nor when it has ended.
+func (s *Shard) Pause(w *Watch) bool {
+	if w.places == nil || w.paused {
+		return false
+	}
+	s.pause(w)
+	return true
+}
 
-// Resume lets the streams of a watch that has paused go on from the state that
-// channels say, be they its own or others: what came meanwhile is given to them
-// as far as it follows. With Behind something is missing still: the watch pauses
-// on, and the origin is to be asked again. Otherwise it returns Holding.
+// Resume lets the streams of a watch that has paused, but not for Asker.Filter,
+// go on from the state that channels say, be they its own or others: what came
+// meanwhile is given to them as far as it follows, and the Asker may be told so.
+// Want has to be told again of channels that are new. With Behind something is
+// missing still: the watch pauses on, and the origin is to be asked again.
+// Otherwise it returns Holding.
+//
+// Watch.Asked is to be set before to when the origin was asked.
 func (s *Shard) Resume(w *Watch, channels []grip.Channel) Standing {
-	defer s.turnNow()
-	if !s.turning {
-		s.turning = true
-		defer func() { s.turning = false }()
+	outer := s.begin()
+	defer s.end(outer)
+	if !outer {
 		s.collect()
 		for len(s.queue) > 0 {
 			s.beginNext() // so that all that has passed is known to the watch
 		}
 	}
+	if w.places == nil {
+		return Holding // who was told of those has ended it
+	}
 	s.move(w, channels)
-	w.paused, w.doubted = false, false
-	hinted := s.replay(w)
+	w.paused = false
+	outdated := s.replay(w)
 	if w.places == nil || w.paused {
 		return Holding
 	}
 	standing, at := s.hub.resume(s.index, w)
-	if standing == Behind || hinted {
-		w.paused = true
+	if standing == Behind || outdated {
+		s.pause(w)
 		return Behind
 	}
 	s.catchUp(w, at)
@@ -169,24 +177,23 @@ func (s *Shard) Resume(w *Watch, channels []grip.Channel) Standing {
 
 // replay gives w what came while it paused, as far as nothing makes it pause
 // again or end. What does not follow is passed over: the origin's answer has it,
-// or the comparison finds out. It reports whether an item said that the origin's
-// answer is not the newest.
-func (s *Shard) replay(w *Watch) (hinted bool) {
+// or the comparison finds out. It reports whether that answer may be outdated by
+// an item that the comparison does not see.
+func (s *Shard) replay(w *Watch) (outdated bool) {
 	for len(w.waiting) > 0 && !w.paused && w.places != nil {
-		d := w.waiting[0]
-		w.waiting = w.waiting[1:]
+		d := w.next()
 		if !w.watches(d.item.Channel) {
 			continue
 		}
 		v := w.judge(&d.item)
 		if v == misses {
-			action, _, _ := w.format(&d.item)
-			hinted = hinted || action == grip.Hint && !d.start.Before(w.Asked)
+			unseen := w.hinted(&d.item) || d.item.ID == ""
+			outdated = outdated || unseen && !d.start.Before(w.Asked)
 			continue
 		}
 		s.apply(w, d, nil, v)
 	}
-	return hinted
+	return outdated
 }
 
 // catchUp gives w the items that the hub has at hand for it.
@@ -215,7 +222,8 @@ func (s *Shard) move(w *Watch, channels []grip.Channel) {
 		}
 		s.unlist(w, i)
 	}
-	w.Channels, w.places = channels, next
+	w.Channels = channels
+	w.enter(next)
 	for j, c := range channels {
 		if !slices.ContainsFunc(old, func(o grip.Channel) bool { return o.Name == c.Name }) {
 			s.list(w, j)
@@ -263,13 +271,13 @@ func (s *Shard) Leave(w *Watch) {
 		s.unlist(w, i)
 	}
 	w.held.release()
-	w.places, w.doubted, w.paused, w.waiting, w.held = nil, false, false, nil, nil
+	w.places, w.doubted, w.paused, w.waiting, w.filtering, w.held = nil, false, false, nil, nil, nil
 }
 
 // Give answers every hold of g with a: at once, as far as one turn goes.
 func (s *Shard) Give(g *Group, a *Answer) {
 	g.answering = true
-	s.push(batch{group: g, answer: a})
+	s.push(batch{group: g, answer: a}, addition{})
 	s.turnNow()
 }
 
@@ -289,32 +297,24 @@ func (s *Shard) Finish(g *Group) {
 func (s *Shard) Written(g *Group) bool { return g.walks == 0 }
 
 // Filtered says what became of the item for which Asker.Filter was called: it is
-// given to the group with this content, or with drop to nobody. Then the watch
-// goes on.
+// given to the group with this content, its own if that is nil, or with drop to
+// nobody. Then the watch goes on. If it has left meanwhile, nothing happens.
 func (s *Shard) Filtered(w *Watch, d *Delivery, content []byte, drop bool) {
-	if w.places == nil {
+	if w.filtering != d {
 		return
 	}
+	outer := s.begin()
+	defer s.end(outer)
 	held := w.held
-	w.held = nil
-	if w.watches(d.item.Channel) {
-		w.follow(d)
-		if !drop {
-			action, _, _ := w.format(&d.item)
-			s.send(w, d, held, w.sends(action), content)
-		}
+	w.paused, w.filtering, w.held = false, nil, nil
+	w.follow(d)
+	if !drop {
+		action, _, _ := w.format(&d.item)
+		s.send(w, d, held, w.sends(action), content)
 	}
 	held.release()
-	s.proceed(w)
-	s.turnNow()
-}
-
-// proceed gives a watch that goes on what came while it paused.
-func (s *Shard) proceed(w *Watch) {
-	w.paused = false
 	for len(w.waiting) > 0 && !w.paused && w.places != nil {
-		d := w.waiting[0]
-		w.waiting = w.waiting[1:]
+		d := w.next()
 		s.apply(w, d, nil, w.judge(&d.item))
 	}
 }
@@ -336,28 +336,36 @@ func (s *Shard) DoubtAll() {
 
 func (s *Shard) doubt(ws *watches) {
 	for _, w := range ws.list {
-		if !w.doubted {
-			w.doubted = true
+		w.doubted = true
+		if !w.listed {
+			w.listed = true
 			s.doubtful = append(s.doubtful, w)
 		}
 	}
 }
 
 // Recheck tells at most n of the watches in doubt, so that the origin is not
-// asked everything at once.
+// asked everything at once. Those that pause stay in doubt until they go on: the
+// origin may have been asked before.
 func (s *Shard) Recheck(n int) {
-	for n > 0 && len(s.doubtful) > 0 {
+	for range len(s.doubtful) {
+		if n == 0 {
+			break
+		}
 		w := s.doubtful[0]
 		s.doubtful[0] = nil
 		s.doubtful = s.doubtful[1:]
-		if !w.doubted {
-			continue // left meanwhile
-		}
-		n--
-		if w.Group == nil {
+		w.listed = w.doubted && w.paused
+		switch {
+		case w.listed:
+			s.doubtful = append(s.doubtful, w)
+		case !w.doubted: // left meanwhile
+		case w.Group == nil:
+			n--
 			s.Leave(w)
 			w.Asker.Superseded()
-		} else {
+		default:
+			n--
 			s.missed(w)
 		}
 	}
@@ -389,6 +397,19 @@ func (s *Shard) Turn() (more bool) {
 			return false
 		}
 	}
+}
+
+// begin keeps those who are told something from taking a turn in the midst of
+// what begins now; outer is for end.
+func (s *Shard) begin() (outer bool) {
+	outer, s.turning = s.turning, true
+	return outer
+}
+
+// end ends what began with begin, and takes the turn.
+func (s *Shard) end(outer bool) {
+	s.turning = outer
+	s.turnNow()
 }
 
 // turnNow takes a turn at once, unless one is being taken.
@@ -454,7 +475,6 @@ func (s *Shard) apply(w *Watch, d *Delivery, p *progress, v verdict) {
 		if p != nil {
 			p.missed += int64(w.Group.Len())
 		}
-		w.Group.asked = max(w.Group.asked, d.sent)
 		s.missed(w)
 	case supersedes:
 		s.Leave(w)
@@ -493,18 +513,18 @@ func (s *Shard) send(w *Watch, d *Delivery, p *progress, v verdict, content []by
 	switch v {
 	case answers:
 		a := s.answer(w, d, content)
-		w.Group = nil
+		w.settle(d)
 		g.answering = true
-		s.push(batch{group: g, answer: a, progress: p, items: 1})
+		s.push(batch{group: g, answer: a}, addition{progress: p, items: 1})
 		w.Asker.Answered(a)
 	case appends:
 		piece := d.piece
 		if content != nil {
 			piece = NewPiece(content)
 		}
-		s.add(g, addition{piece, p, 1}, false)
+		s.add(g, addition{piece: piece, progress: p, items: 1}, false)
 	case closes:
-		s.add(g, addition{nil, p, 1}, true)
+		s.add(g, addition{progress: p, items: 1}, true)
 		s.Leave(w)
 		w.Asker.Closed()
 	}
@@ -515,47 +535,49 @@ func (s *Shard) filter(w *Watch, d *Delivery, p *progress) {
 	if p != nil {
 		p.open++
 	}
-	w.paused, w.held = true, p
+	w.paused, w.filtering, w.held = true, d, p
 	w.Asker.Filter(d)
 }
 
 // missed tells who asked for w that its group has missed something.
 func (s *Shard) missed(w *Watch) {
-	if w.Mode == grip.HoldStream {
-		w.paused, w.doubted = true, false
-	} else {
+	s.pause(w)
+	if w.Mode != grip.HoldStream {
 		s.Leave(w)
 	}
 	w.Asker.Missed()
 }
 
-// add puts more content on its way to the streams of g: in the batch that waits
-// for them already, if nobody has joined since.
+// pause makes w pause; the origin is asked from now on.
+func (s *Shard) pause(w *Watch) {
+	w.paused, w.doubted = true, false
+	w.Group.asked = s.hub.position()
+}
+
+// add puts more content on its way to the streams of g, if they do not end
+// anyway: in the batch that waits for them already, if nobody has joined since.
 func (s *Shard) add(g *Group, a addition, closes bool) {
-	if n := g.newest - s.written; g.walks > 0 && n < uint64(len(s.batches)) {
-		if b := &s.batches[n]; b.group == g && !b.begun && b.answer == nil && b.end == len(g.holds) {
-			b.more = append(b.more, a)
+	if g.answering {
+		return
+	}
+	g.answering = closes
+	if g.walks > 0 {
+		b := &s.batches[g.newest-s.written]
+		if !b.begun && b.end == len(g.holds) {
 			b.closes = closes
-			b.items += a.items
-			g.answering = closes
-			if a.progress != nil {
-				a.progress.open++
-			}
+			b.more = append(b.more, a.to(g))
 			return
 		}
 	}
-	g.answering = closes
-	s.push(batch{group: g, piece: a.piece, progress: a.progress, items: a.items, closes: closes})
+	s.push(batch{group: g, closes: closes}, a)
 }
 
-// push puts a batch in line.
-func (s *Shard) push(b batch) {
+// push puts a batch with that as its first content in line.
+func (s *Shard) push(b batch, first addition) {
 	b.end = len(b.group.holds)
 	b.group.walks++
 	b.group.newest = s.written + uint64(len(s.batches))
-	if b.progress != nil {
-		b.progress.open++
-	}
+	b.first = first.to(b.group)
 	if b.answer != nil {
 		s.answers++
 	}
@@ -570,12 +592,10 @@ func (s *Shard) write(budget int) int {
 	}
 	b := s.batches[0] // a copy: what Deliver calls may add batches
 	for ; b.next < b.end && budget > 0; b.next++ {
-		outcome := Dropped // left meanwhile
 		if h := b.group.holds[b.next]; h != nil {
 			budget--
-			outcome = b.give(h)
+			b.given[b.give(h)]++
 		}
-		b.given[outcome]++
 	}
 	if b.next < b.end {
 		s.batches[0] = b
@@ -588,5 +608,6 @@ func (s *Shard) write(budget int) int {
 		s.answers--
 	}
 	b.done()
+	b.group.walked(s.batches)
 	return budget
 }

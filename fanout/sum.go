@@ -9,7 +9,7 @@ import "hash/crc32"
 type Sum struct {
 	crc    uint32
 	length uint32 // modulo 2^32, as in the trailer
-	shift  uint32 // the polynomial x^(8*length)
+	shift  uint32 // the polynomial x^(8*length), which is never 0; 0 in the zero value
 }
 
 func sumOf(content []byte) Sum {
@@ -23,9 +23,9 @@ func sumOf(content []byte) Sum {
 // 30 steps, whatever the lengths.
 func (s Sum) Then(next Sum) Sum {
 	switch {
-	case next.length == 0:
+	case next.shift == 0:
 		return s
-	case s.length == 0 && s.crc == 0:
+	case s.shift == 0:
 		return next
 	}
 	return Sum{

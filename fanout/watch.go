@@ -38,9 +38,8 @@ type Asker interface {
 
 // Watch is an interest in channels. Loop only.
 type Watch struct {
-	// Channels to follow, none twice, each from its PrevID; an empty PrevID
-	// follows from whatever comes next. The watch's own: advanced as items
-	// arrive.
+	// Channels to follow, none twice, each from its PrevID; without one the group
+	// gets whatever comes (GRIP §3.3). The watch's own: advanced as items arrive.
 	Channels []grip.Channel
 	// Mode is that of the group's holds. Zero is HoldResponse.
 	Mode grip.HoldMode
@@ -57,20 +56,34 @@ type Watch struct {
 	Asker Asker
 
 	places  []place // by channel; nil: not registered
-	doubted bool    // since it was registered, and not yet rechecked
+	doubted bool    // since it was registered or told so, and not yet rechecked
+	listed  bool    // in Shard.doubtful
 	paused  bool
 	waiting []*Delivery // what came while it pauses, maxWaiting at the most
-	held    *progress   // of the item for which Asker.Filter was called
+	// filtering is the item for which Asker.Filter was called, nil for none: that
+	// is why the watch pauses then. held is how far that item has come.
+	filtering *Delivery
+	held      *progress
+
+	round     int32 // of items on every channel: the one that is not complete
+	arrived   int   // channels that have had an item in it
+	refreshed time.Time
 }
 
 // place is where a watch is registered for a channel.
 type place struct {
 	index int32  // in the channel's list
-	sent  uint64 // Delivery.sent of the channel's last item that was followed
+	round int32  // Watch.round when the channel had an item last
+	sent  uint64 // Delivery.sent of the last item in the channel's order that was followed
 }
 
 // Registered reports whether w has been entered, and has not ended.
 func (w *Watch) Registered() bool { return w.places != nil }
+
+// Refreshed returns when, by the time of its publishing, the item came with which
+// every channel had had one since the moment that Refreshed gave before. It is
+// zero while that has not come since Enter or Resume.
+func (w *Watch) Refreshed() time.Time { return w.refreshed }
 
 // verdict is what an item means for a watch.
 type verdict uint8
@@ -115,6 +128,12 @@ func (w *Watch) judge(item *grip.Item) verdict {
 	return w.sends(action)
 }
 
+// hinted reports whether item says that w's group is to ask the origin.
+func (w *Watch) hinted(item *grip.Item) bool {
+	action, _, ok := w.format(item)
+	return ok && action == grip.Hint
+}
+
 // sends returns the verdict on an item that is for the group.
 func (w *Watch) sends(action grip.Action) verdict {
 	switch {
@@ -140,13 +159,44 @@ func (w *Watch) format(item *grip.Item) (action grip.Action, contentFilters []st
 }
 
 // follow notes that w has come to the state after d's item. An item that is
-// outside of the sequence leads to none.
+// outside of the sequence leads to none, and who follows no sequence is in none.
 func (w *Watch) follow(d *Delivery) {
 	i := w.index(d.item.Channel)
-	w.places[i].sent = d.sent
-	if !d.item.NoSeq {
+	p := &w.places[i]
+	if p.round != w.round {
+		p.round = w.round
+		w.arrived++
+	}
+	if w.arrived == len(w.places) {
+		w.refreshed, w.arrived = d.start, 0
+		w.round++
+	}
+	if d.item.NoSeq {
+		return
+	}
+	p.sent = d.sent
+	if w.Channels[i].PrevID != "" {
 		w.Channels[i].PrevID = d.item.ID
 	}
+}
+
+// settle takes the group, which d answers, off the watch: from here on w watches
+// that answer.
+func (w *Watch) settle(d *Delivery) *Group {
+	g := w.Group
+	w.Group = nil
+	if !d.item.NoSeq {
+		w.Channels[w.index(d.item.Channel)].PrevID = d.item.ID
+	}
+	return g
+}
+
+// enter begins with the places of the watch's channels, before there is an item.
+func (w *Watch) enter(places []place) {
+	for i := range places {
+		places[i].round = 0
+	}
+	w.places, w.round, w.arrived, w.refreshed = places, 1, 0, time.Time{}
 }
 
 // wait keeps d until the watch goes on. It reports whether there was room: if
@@ -162,6 +212,16 @@ func (w *Watch) wait(d *Delivery) (room bool) {
 
 // Channel returns the channel of that name, as the watch follows it.
 func (w *Watch) Channel(name string) grip.Channel { return w.Channels[w.index(name)] }
+
+// next takes the first of the items that wait; there is one.
+func (w *Watch) next() *Delivery {
+	d := w.waiting[0]
+	w.waiting[0] = nil
+	if w.waiting = w.waiting[1:]; len(w.waiting) == 0 {
+		w.waiting = nil
+	}
+	return d
+}
 
 // watches reports whether w watches the channel.
 func (w *Watch) watches(channel string) bool {
