@@ -6,7 +6,7 @@ FUZZTIME := 2s
 
 SUBJECT  := edge
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz test-interop setup-interop bench bench-main profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop bench bench-main bench-streams profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -54,6 +54,9 @@ fuzz: ## Each fuzz target for FUZZTIME.
 	  done; \
 	done
 
+conformance-pushpin: ## The conformance suite against Debian's pushpin, to see that it tells the truth.
+	go test -count 1 ./conformance -subject pushpin
+
 test-interop: build setup-interop ## Other people's origin, clients and publishers against the edge, or SUBJECT=pushpin.
 	go test -count 1 ./interop -subject $(SUBJECT)
 
@@ -77,6 +80,9 @@ bench: ## The micro-benchmarks, beside the code that they measure.
 
 bench-main: build ## The figures of the README, beside the floor.
 	@bin/bench main
+
+bench-streams: build ## The figures of streams, beside the floor.
+	@bin/bench streams
 
 profile: ## Where the time of a delivery goes: on real sockets, by function.
 	go test -run '^$$' -bench ./fanout -benchtime 3s -cpuprofile cpu.prof -o marquee.test .

@@ -24,9 +24,9 @@ const (
 // PublishItem sends item to all who have subscribed to its channel, except on
 // this bus. It fails with ErrNotConnected at once when the connection is down;
 // without an error the item is on its way, but may be lost with the connection.
-// An item without HTTPResponse, which no edge could deliver, is not sent.
+// An item that is not Deliverable, which no edge could read, is not sent.
 func (b *Bus) PublishItem(item grip.Item) error {
-	if item.HTTPResponse == nil {
+	if !item.Deliverable() {
 		return nil
 	}
 	err := checkName("channel", item.Channel)
@@ -43,7 +43,17 @@ func (b *Bus) PublishItem(item grip.Item) error {
 // sealItem returns the payload of item: the body of a publish, begun as all
 // payloads are.
 func (b *Bus) sealItem(item grip.Item) []byte {
-	payload := append(make([]byte, 0, len(b.opening)+len(item.HTTPResponse.Body)+512), b.opening...)
+	size := len(b.opening) + 512
+	if f := item.HTTPResponse; f != nil {
+		size += len(f.Body) + len(f.Patch)
+	}
+	if f := item.HTTPStream; f != nil {
+		size += len(f.Content)
+	}
+	if f := item.WSMessage; f != nil {
+		size += len(f.Content)
+	}
+	payload := append(make([]byte, 0, size), b.opening...)
 	payload = grip.AppendItems(payload, []grip.Item{item})
 	payload[len(b.opening)] = ',' // in place of the body's {
 	return payload[:len(payload)-1]
@@ -239,8 +249,8 @@ func openItem(channel string, payload []byte) (grip.Item, error) {
 	if utf8.ValidString(channel) && item.Channel != channel {
 		return grip.Item{}, errForged
 	}
-	if item.HTTPResponse == nil {
-		return grip.Item{}, errors.New("item without http-response")
+	if !item.Deliverable() {
+		return grip.Item{}, errors.New("item without a known format")
 	}
 	item.Channel = channel
 	return item, nil

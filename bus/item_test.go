@@ -56,7 +56,7 @@ func TestItemsArrive(t *testing.T) {
 	if _, err := to.Subscribe(t.Context(), "c", func(i grip.Item) { itemCh <- i }, ignoreLoss); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, from, grip.Item{Channel: "c", ID: "other formats only"})
+	publish(t, from, grip.Item{Channel: "c", ID: "no format at all"})
 	want := grip.Item{Channel: "c", NoSeq: true, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 404, Body: []byte{0, 0xff}}}}
 	publish(t, from, want)
 	if got := receive(t, itemCh, "item"); !reflect.DeepEqual(got, want) {
@@ -70,13 +70,39 @@ func TestItemsArrive(t *testing.T) {
 	}
 }
 
+// TestFormatsArrive sends items of every format and action.
+func TestFormatsArrive(t *testing.T) {
+	s := startServer(t, server.Options{})
+	from, to := connect(t, s.ClientURL(), "from"), connect(t, s.ClientURL(), "to")
+	itemCh := make(chan grip.Item, 1)
+	if _, err := to.Subscribe(t.Context(), "c", func(i grip.Item) { itemCh <- i }, ignoreLoss); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []grip.Item{
+		{HTTPStream: &grip.HTTPStream{Content: []byte("data: x\n\n")}},
+		{HTTPStream: &grip.HTTPStream{Content: []byte{0, 0xff}, ContentFilters: []string{grip.FilterBuildID}}},
+		{HTTPStream: &grip.HTTPStream{Action: grip.Close}},
+		{HTTPResponse: &grip.HTTPResponse{Action: grip.Hint}, HTTPStream: &grip.HTTPStream{Action: grip.Hint}},
+		{HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200}, Patch: []byte(`[{"op":"remove","path":"/a"}]`), ContentFilters: []string{}}},
+		{WSMessage: &grip.WSMessage{Type: grip.Binary, Content: []byte{0xfe}}, Meta: grip.Meta{{Name: "sender", Value: "u"}}},
+		{WSMessage: &grip.WSMessage{Action: grip.Close, Code: 1001, Reason: "bye"}},
+		{WSMessage: &grip.WSMessage{Action: grip.Refresh}},
+	} {
+		want.Channel, want.ID, want.PrevID = "c", "2", "1"
+		publish(t, from, want)
+		if got := receive(t, itemCh, "item"); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	}
+}
+
 func TestItemsRefused(t *testing.T) {
 	const response = `"formats":{"http-response":{"body":"x"}}`
 	tests := []struct{ name, payload, want string }{
 		{"none", `{"v":1,"items":[]}`, "0 items instead of 1"},
 		{"two", `{"v":1,"items":[{"channel":"c",` + response + `},{"channel":"c",` + response + `}]}`, "2 items instead of 1"},
 		{"of another channel", `{"v":1,"items":[{"channel":"d",` + response + `}]}`, "name differs from the subject's"},
-		{"of another format", `{"v":1,"items":[{"channel":"c","formats":{"ws-message":{"content":"x"}}}]}`, "item without http-response"},
+		{"of an unknown format", `{"v":1,"items":[{"channel":"c","formats":{"smoke-signal":{"content":"x"}}}]}`, "item without a known format"},
 		{"of no format", `{"v":1,"items":[{"channel":"c","formats":{}}]}`, "decode items: Invalid format: no formats specified"},
 	}
 	for _, tt := range tests {

@@ -28,6 +28,8 @@ type edge struct {
 	log            *slog.Logger
 	hub            *fanout.Hub
 	origin         *upstream.Client
+	signer         *grip.Signer
+	routing        atomic.Pointer[routing] // replaced when the routes are read again
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
@@ -57,13 +59,15 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		full:    fullAnswer(),
 		emptyCh: make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
-			Origin:        cfg.Origin,
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
 			HoldTimeout:   cfg.HoldTimeout,
-			Signer:        grip.NewSigner(cfg.SigIss, cfg.key),
 			Log:           log,
 		}),
+		signer: grip.NewSigner(cfg.SigIss, cfg.key),
+	}
+	if err := e.readRoutes(); err != nil {
+		return nil, err
 	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
@@ -135,6 +139,8 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { return e.cluster.run(clusterCtx, e.node(addresses, control.Addr())) },
 			func(error) { leave() })
 	}
+	reloadCtx, endReload := context.WithCancel(context.Background())
+	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	group.Add(func() error {
@@ -150,7 +156,7 @@ func (e *edge) run(ctx context.Context) error {
 	})
 	e.log.Info("ready", "version", version,
 		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
-		"origin", e.cfg.Origin, "loops", len(e.loops), "max_connections", e.maxConnections)
+		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
 	return err
@@ -179,8 +185,11 @@ func (e *edge) startLoops() error {
 			edge: e, el: b.conn.EventLoop(), bell: b,
 			shard:  e.hub.NewShard(b.ring),
 			parser: httpparse.NewParser(httpparse.Limits{}),
-			asks:   make(map[string]*ask),
-			now:    time.Now(),
+			index:   len(e.loops),
+			asks:    make(map[string]*ask),
+			streams: make(map[string][]*stream),
+			agents:  make(map[string]string),
+			now:     time.Now(),
 		}
 		e.loops[l.el] = l
 	}

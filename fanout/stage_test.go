@@ -82,7 +82,7 @@ func (st *stage) wantEmpty() {
 				name, c.loops, c.place != nil, len(c.early))
 		}
 		if c.last != nil {
-			bytes += len(c.last.coded[0])
+			bytes += c.last.weight()
 		}
 	}
 	if h.underway != 0 || len(h.early) != 0 || h.quiet.Len() != len(h.channels) || h.quietBytes != bytes {
@@ -103,7 +103,7 @@ type asker struct {
 // newAsker makes an asker with a group. Channels are written name@prev-id.
 func newAsker(channels ...string) *asker {
 	a := &asker{group: new(Group)}
-	a.watch = Watch{Template: NewTemplate(grip.Response{}), Group: a.group, Asker: a}
+	a.watch = Watch{Template: NewTemplate(grip.Response{}, nil), Group: a.group, Asker: a}
 	for _, c := range channels {
 		name, prevID, _ := strings.Cut(c, "@")
 		a.watch.Channels = append(a.watch.Channels, grip.Channel{Name: name, PrevID: prevID})
@@ -131,6 +131,9 @@ func (a *asker) tell(what string) {
 func (a *asker) Answered(answer *Answer) { a.tell("answered " + string(answer.Response().Body)) }
 func (a *asker) Superseded()             { a.tell("superseded") }
 func (a *asker) Missed()                 { a.tell("missed") }
+func (a *asker) Closed()                 { a.tell("closed") }
+func (a *asker) Filter(d *Delivery)      { a.tell("filter " + d.item.ID) }
+func (a *asker) Unfiltered(err error)    { a.tell("unfiltered: " + err.Error()) }
 
 // want compares what the asker was told, in order.
 func (a *asker) want(t testing.TB, told ...string) {
@@ -156,6 +159,17 @@ func (c *client) Deliver(wire []byte) Outcome {
 	}
 	return c.outcome
 }
+
+// Append implements Client: a stream's content is noted with + before it.
+func (c *client) Append(p *Piece) Outcome {
+	c.got = append(c.got, "+"+string(p.Wire(Raw)))
+	if c.then != nil {
+		c.then()
+	}
+	return c.outcome
+}
+
+func (c *client) Finish() { c.got = append(c.got, "end") }
 
 // wantGot checks that every client got exactly these bodies.
 func wantGot(t testing.TB, cs []*client, bodies ...string) {

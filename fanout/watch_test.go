@@ -24,7 +24,7 @@ func TestJudge(t *testing.T) {
 		{"3.3 an item without id and prev-id", "7", item("c", "", ""), misses, supersedes},
 		{"3.3 a hold without prev-id takes all", "", item("c", "9", "8"), answers, supersedes},
 		{"3.3 also those without id", "", item("c", "", ""), answers, supersedes},
-		{"3.2 another format, next", "7", grip.Item{Channel: "c", ID: "8", PrevID: "7"}, ignore, supersedes},
+		{"3.2 another format, next", "7", grip.Item{Channel: "c", ID: "8", PrevID: "7"}, skips, supersedes},
 		{"3.2 another format, later", "7", grip.Item{Channel: "c", ID: "9", PrevID: "8"}, ignore, supersedes},
 		{"3.2 another format, known", "7", grip.Item{Channel: "c", ID: "7", PrevID: "6"}, ignore, ignore},
 	} {
@@ -45,8 +45,8 @@ func TestJudge(t *testing.T) {
 
 func TestFollow(t *testing.T) {
 	w := Watch{Channels: []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "7"}}}
-	it := item("b", "8", "7")
-	w.follow(&it)
+	w.places = make([]place, 2)
+	w.follow(&Delivery{item: item("b", "8", "7")})
 	if want := []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "8"}}; !reflect.DeepEqual(w.Channels, want) {
 		t.Errorf("after item 8 on b: got %v, want %v", w.Channels, want)
 	}
@@ -70,8 +70,8 @@ func TestWatchesRemove(t *testing.T) {
 				for place, w := range ws.list {
 					if left[w] {
 						t.Errorf("order %v: watch that left is in the list of %s", order, name)
-					} else if got := w.places[w.index(name)]; int(got) != place {
-						t.Errorf("order %v: watch at %d of %s believes to be at %d", order, place, name, got)
+					} else if got := w.places[w.index(name)]; int(got.index) != place {
+						t.Errorf("order %v: watch at %d of %s believes to be at %d", order, place, name, got.index)
 					}
 				}
 			}

@@ -3,6 +3,7 @@ package grip
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxNameLen is the longest channel name, id and prev-id, in bytes. The edge
@@ -25,7 +26,13 @@ type Channel struct {
 // String returns c as a value of the Grip-Channel field. That field has no way
 // to write a name with a comma, a semicolon or an unmatched quote in it; such
 // a channel needs an application/grip-instruct body.
-func (c Channel) String() string { return c.param("prev-id") }
+func (c Channel) String() string {
+	s := c.param("prev-id")
+	for _, filter := range c.Filters {
+		s += "; filter=" + quote(filter)
+	}
+	return s
+}
 
 // Last returns c as a value of the Grip-Last request field, by which the edge
 // tells the origin, when it asks once more for a hold, where the client is. The
@@ -39,8 +46,8 @@ func (c Channel) param(key string) string {
 	return c.Name + "; " + key + "=" + quote(c.PrevID)
 }
 
-// check returns an error when c cannot be a channel of an instruct. Both parts
-// must fit into a Grip-Last field, so they must not end its line.
+// check returns an error when c cannot be a channel of an instruct. Name and
+// prev-id must fit into a Grip-Last field, so they must not end its line.
 func (c Channel) check() error {
 	switch {
 	case c.Name == "":
@@ -53,6 +60,8 @@ func (c Channel) check() error {
 		return fmt.Errorf("prev-id of channel '%s' is longer than %d bytes", c.Name, maxNameLen)
 	case breaksLine(c.PrevID):
 		return fmt.Errorf("prev-id of channel '%s' contains CR, LF or NUL", c.Name)
+	case slices.ContainsFunc(c.Filters, breaksLine):
+		return fmt.Errorf("filter of channel '%s' contains CR, LF or NUL", c.Name)
 	}
 	return nil
 }
@@ -61,17 +70,14 @@ func (c Channel) check() error {
 type channelList struct {
 	channels []Channel
 	index    map[string]int // where in channels a name is
-	filtered string         // the first channel that asks for a filter
 }
 
-// add appends c. A name that is there already keeps its place and takes the
-// new prev-id, so that nobody is subscribed twice.
-func (l *channelList) add(c Channel, hasFilter bool) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	if hasFilter && l.filtered == "" {
-		l.filtered = c.Name
+// add appends c, which has been checked. A name that is there already keeps its
+// place and takes the new prev-id and filters, so that nobody is subscribed
+// twice.
+func (l *channelList) add(c Channel) error {
+	if len(c.Filters) > MaxFilters {
+		return fmt.Errorf("too many filters for channel '%s'", c.Name)
 	}
 	if i, ok := l.index[c.Name]; ok {
 		l.channels[i] = c
@@ -92,10 +98,41 @@ func (l *channelList) addHeader(h Header) error {
 		return fmt.Errorf("failed to parse Grip-Channel: %w", err)
 	}
 	for _, e := range list {
-		c := Channel{Name: e.value, PrevID: e.params.Get("prev-id")}
-		if err := l.add(c, e.params.Has("filter")); err != nil {
+		c := Channel{Name: e.value, PrevID: e.params.Get("prev-id"), Filters: e.params.Values("filter")}
+		if err := c.check(); err != nil {
 			return fmt.Errorf("failed to parse Grip-Channel: %w", err)
+		}
+		if err := l.add(c); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// addJSON adds one element of a JSON instruct's "channels".
+func (l *channelList) addJSON(o object) error {
+	name, err := required[string](o, "channel", "name")
+	if err != nil {
+		return err
+	}
+	c := Channel{Name: name}
+	if raw, ok := o["prev-id"]; ok {
+		// The 2013 headline origin writes its ids as numbers here, though as
+		// strings in items.
+		if _, isNumber := as[float64](raw); isNumber {
+			c.PrevID = string(raw)
+		} else if c.PrevID, ok = as[string](raw); !ok {
+			return wrongType("channel", "prev-id")
+		}
+	}
+	if c.Filters, err = member[[]string](o, "channel", "filters"); err != nil {
+		return err
+	}
+	if len(c.Filters) == 0 {
+		c.Filters = nil
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	return l.add(c)
 }

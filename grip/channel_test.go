@@ -14,6 +14,7 @@ func TestChannelString(t *testing.T) {
 		{Channel{Name: "news"}, "news", "news"},
 		{Channel{Name: "news", PrevID: "7"}, "news; prev-id=7", "news; last-id=7"},
 		{Channel{Name: "news", PrevID: `a"b;c\d`}, `news; prev-id="a\"b;c\\d"`, `news; last-id="a\"b;c\\d"`},
+		{Channel{Name: "news", PrevID: "7", Filters: []string{"skip-self", "a;b"}}, `news; prev-id=7; filter=skip-self; filter="a;b"`, "news; last-id=7"},
 		{Channel{Name: "news", PrevID: "two words"}, `news; prev-id="two words"`, `news; last-id="two words"`},
 	} {
 		if got := tt.channel.String(); got != tt.value {

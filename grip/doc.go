@@ -10,13 +10,21 @@
 //     the client's request, in Grip-* header fields, in a body of the type
 //     application/grip-instruct, or in both.
 //   - A hold is a client's request that the edge keeps open. Its mode says how
-//     it ends: a hold of mode response, a long poll, gets one whole answer.
+//     it ends: a hold of mode response, a long poll, gets one whole answer; to
+//     one of mode stream, whose answer has begun, items are appended until one
+//     of them, or the client, closes it.
 //   - A channel is what holds listen to and what items are published to. It is
 //     a name and nothing more, it exists while somebody uses it. (What Go calls
 //     a channel is called a Go channel here.)
 //   - An item is one message published to one channel. It may carry several
-//     formats, one for each kind of hold; http-response is the format for holds
-//     of mode response.
+//     formats, one for each kind of hold: http-response for holds of mode
+//     response, http-stream for those of mode stream, ws-message for WebSocket
+//     connections. A format's action says what it does, as a rule to send.
+//   - A link is where the edge asks for what a stream goes on with: after a
+//     response without a hold, or when the hold may have missed an item.
+//   - A filter is what a hold has done to a channel's items: some are dropped for
+//     this hold, in others something is replaced. Filters look into meta, which
+//     are named texts about the hold, and about the item.
 //   - An id names the state of a channel after an item, and prev-id the state
 //     before it. A hold's prev-id is the state that the origin had seen when it
 //     answered, so an item follows a hold when both prev-ids are equal.

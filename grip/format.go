@@ -1,5 +1,16 @@
 package grip
 
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// maxControlPayload is how long the payload of a WebSocket control frame can be,
+// in bytes (RFC 6455 §5.5). A close frame's begins with the code, of two bytes.
+const maxControlPayload = 125
+
 // Action is what an item's format does to those who hold.
 type Action uint8
 
@@ -26,11 +37,22 @@ type HTTPResponse struct {
 	Response
 	Action Action // Send or Hint
 	// Patch, when it is not nil, is a JSON Patch (RFC 6902) to apply to the
-	// body of the hold's response, whose result is the answer's body.
+	// body of the hold's response, whose result is the answer's body: see
+	// Response.Patched. From ParseItems it is without white space, and in bounds.
 	Patch []byte
 	// ContentFilters, when they are not nil, are the content filters that a
 	// subscription must have to get the item: these, in this order, and no others.
 	ContentFilters []string
+}
+
+// Answer returns the answer by f, whose action is Send, to a hold whose response
+// is hold: see Response.With and Response.Patched.
+func (f *HTTPResponse) Answer(hold Response) Response {
+	item := f.Response
+	if f.Patch != nil {
+		item.Body = hold.Patched(f.Patch)
+	}
+	return hold.With(item)
 }
 
 // HTTPStream is the format for holds of mode stream: content to append.
@@ -67,4 +89,190 @@ type WSMessage struct {
 	Code           int
 	Reason         string
 	ContentFilters []string
+}
+
+// formatAction decodes the "action" of a format.
+func (o object) formatAction(owner string) (Action, error) {
+	if _, ok := o["action"]; !ok {
+		return Send, nil
+	}
+	name, err := member[string](o, owner, "action")
+	if err != nil {
+		return Send, err
+	}
+	for _, action := range []Action{Send, Hint, Close, Refresh} {
+		if action.String() == name {
+			return action, nil
+		}
+	}
+	return Send, invalidValue(owner, "action")
+}
+
+// contentFilters decodes the "content-filters" of a format; nil when it has
+// none, which is not the same as an empty list.
+func (o object) contentFilters(owner string) ([]string, error) {
+	list, err := member[[]json.RawMessage](o, owner, "content-filters")
+	if err != nil || list == nil {
+		return nil, err
+	}
+	filters := make([]string, len(list))
+	for i, raw := range list {
+		var ok bool
+		if filters[i], ok = as[string](raw); !ok {
+			return nil, errors.New("content-filters contains element with wrong type")
+		}
+	}
+	return filters, nil
+}
+
+// parseHTTPResponse returns nil when the action is not one for holds of mode
+// response.
+func parseHTTPResponse(raw json.RawMessage) (*HTTPResponse, error) {
+	const owner = "'http-response'"
+	o, ok := as[object](raw)
+	if !ok {
+		return nil, errors.New(owner + " is not an object")
+	}
+	action, err := o.formatAction(owner)
+	switch {
+	case err != nil:
+		return nil, err
+	case action == Hint:
+		return &HTTPResponse{Action: Hint}, nil
+	case action != Send:
+		return nil, nil
+	}
+	f := new(HTTPResponse)
+	if f.ContentFilters, err = o.contentFilters(owner); err != nil {
+		return nil, err
+	}
+	if f.Response, err = o.response(owner); err != nil {
+		return nil, err
+	}
+	if f.Body != nil {
+		return f, nil
+	}
+	patch, ok := o["body-patch"]
+	if !ok {
+		return nil, errors.New(owner + " does not contain 'body', 'body-bin', or 'body-patch'")
+	}
+	if f.Patch, err = parsePatch(patch); err != nil {
+		return nil, fmt.Errorf("%s contains 'body-patch' %w", owner, err)
+	}
+	return f, nil
+}
+
+// parseHTTPStream returns nil when the action is not one for holds of mode
+// stream.
+func parseHTTPStream(raw json.RawMessage) (*HTTPStream, error) {
+	const owner = "'http-stream'"
+	o, ok := as[object](raw)
+	if !ok {
+		return nil, errors.New(owner + " is not an object")
+	}
+	action, err := o.formatAction(owner)
+	switch {
+	case err != nil:
+		return nil, err
+	case action == Refresh:
+		return nil, nil
+	case action != Send:
+		return &HTTPStream{Action: action}, nil
+	}
+	f := new(HTTPStream)
+	if f.ContentFilters, err = o.contentFilters(owner); err != nil {
+		return nil, err
+	}
+	if f.Content, err = o.bytes(owner, "content"); err != nil {
+		return nil, err
+	}
+	if f.Content == nil {
+		return nil, errors.New(owner + " does not contain 'content' or 'content-bin'")
+	}
+	return f, nil
+}
+
+// parseWSMessage returns nil when the action is not one for WebSocket
+// connections.
+func parseWSMessage(raw json.RawMessage) (*WSMessage, error) {
+	const owner = "'ws-message'"
+	o, ok := as[object](raw)
+	if !ok {
+		return nil, errors.New(owner + " is not an object")
+	}
+	action, err := o.formatAction(owner)
+	if err != nil {
+		return nil, err
+	}
+	f := &WSMessage{Action: action}
+	switch action {
+	case Hint:
+		return nil, nil
+	case Send:
+		err = f.readMessage(o, owner)
+	case Close:
+		err = f.readClose(o, owner)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *WSMessage) readMessage(o object, owner string) (err error) {
+	if f.ContentFilters, err = o.contentFilters(owner); err != nil {
+		return err
+	}
+	if f.Content, err = o.bytes(owner, "content"); err != nil {
+		return err
+	}
+	if _, ok := o["content-bin"]; ok {
+		f.Type = Binary
+	}
+	if _, ok := o["type"]; ok {
+		name, err := member[string](o, owner, "type")
+		if err != nil {
+			return err
+		}
+		if f.Type, ok = messageType(name); !ok {
+			return fmt.Errorf("%s contains 'type' with unknown value", owner)
+		}
+	}
+	isControl := f.Type == Ping || f.Type == Pong
+	switch {
+	case f.Content == nil && isControl:
+		f.Content = []byte{}
+	case f.Content == nil:
+		return fmt.Errorf("%s does not contain 'content' or 'content-bin'", owner)
+	case isControl && len(f.Content) > maxControlPayload:
+		return fmt.Errorf("%s contains 'content' longer than %d bytes, the most for type '%s'", owner, maxControlPayload, f.Type)
+	}
+	return nil
+}
+
+func messageType(name string) (MessageType, bool) {
+	for _, t := range []MessageType{Text, Binary, Ping, Pong} {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+func (f *WSMessage) readClose(o object, owner string) (err error) {
+	if _, ok := o["code"]; ok {
+		if f.Code, err = o.count(owner, "code"); err != nil {
+			return err
+		}
+		if f.Code > math.MaxUint16 {
+			return invalidValue(owner, "code")
+		}
+	}
+	if f.Reason, err = member[string](o, owner, "reason"); err != nil {
+		return err
+	}
+	if len(f.Reason) > maxControlPayload-2 {
+		return fmt.Errorf("%s contains 'reason' longer than %d bytes", owner, maxControlPayload-2)
+	}
+	return nil
 }

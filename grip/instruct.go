@@ -3,90 +3,17 @@ package grip
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
-const (
-	// DefaultTimeout is how long a hold lasts when its Timeout is zero.
-	DefaultTimeout = 55 * time.Second
-	// MinTimeout is the shortest timeout of a hold; shorter ones are raised to
-	// it, so that a mistaken origin does not turn long polls into busy ones.
-	MinTimeout = 5 * time.Second
-	// DefaultLinkTimeout is the Timeout of a Link that gives none.
-	DefaultLinkTimeout = 120 * time.Second
-	// DefaultKeepAlive is the Timeout of a KeepAlive that gives none.
-	DefaultKeepAlive = 55 * time.Second
-	// MinKeepAlive is the shortest; shorter ones are raised to it.
-	MinKeepAlive = time.Second
-	// MaxChannels is how many channels one hold can have; more are left out.
-	MaxChannels = 20
-	// MaxFilters is how many filters a channel can have.
-	MaxFilters = 5
-	// MaxInstructBody is how many bytes the body of an instruct may have. An
-	// instruct is read whole before it is obeyed, so whoever reads the body
-	// must stop there.
-	MaxInstructBody = 100_000
-)
+// MaxInstructBody is how many bytes the body of an instruct may have. An
+// instruct is read whole before it is obeyed, so whoever reads the body must
+// stop there; but see ParseInstructHead.
+const MaxInstructBody = 100_000
 
 const instructType = "application/grip-instruct"
-
-// HoldMode says how a hold ends.
-type HoldMode uint8
-
-const (
-	// HoldResponse is the long poll: one whole answer, by an item or by the
-	// timeout, ends the hold.
-	HoldResponse HoldMode = iota + 1
-	// HoldStream is HTTP streaming: the answer begins at once, items are appended
-	// to it, and it ends when an item or the client says so.
-	HoldStream
-)
-
-// String returns the mode as GRIP writes it.
-func (m HoldMode) String() string {
-	switch m {
-	case HoldResponse:
-		return "response"
-	case HoldStream:
-		return "stream"
-	}
-	return fmt.Sprintf("HoldMode(%d)", uint8(m))
-}
-
-// Hold is the part of an instruct that keeps the client's request open.
-type Hold struct {
-	Mode HoldMode
-	// Channels has each name once, and at most MaxChannels. Without channels a
-	// hold waits for its timeout.
-	Channels []Channel
-	// Timeout is at least MinTimeout; zero means that none was given. Of mode
-	// response only.
-	Timeout time.Duration
-	// KeepAlive is what a hold of mode stream gets when there is nothing else;
-	// nil for nothing.
-	KeepAlive *KeepAlive
-	// Meta is what the origin says of the subscription, for filters.
-	Meta Meta
-}
-
-// KeepAlive is what is appended to a stream from time to time.
-type KeepAlive struct {
-	Content []byte // not empty
-	Timeout time.Duration
-	// Interval: every Timeout. Otherwise only when nothing was sent for as long.
-	Interval bool
-}
-
-// Link is where a stream goes on (Grip-Link with rel=next).
-type Link struct {
-	// URL is absolute, or relative to the one that the client asked for.
-	URL string
-	// Timeout is after how long without an item on every channel the link is
-	// asked, to see whether one was lost.
-	Timeout time.Duration
-}
 
 // Instruct is what the origin told the edge to do with a client's request.
 type Instruct struct {
@@ -134,15 +61,10 @@ func isInstructType(h Header) bool {
 	return strings.EqualFold(trim(mediaType), instructType)
 }
 
-// unsupported are the fields that would change what the client sees, or what
-// the origin is told, in ways that this version does not carry out. They are
-// refused, because an origin that is half obeyed cannot know it.
-var unsupported = []string{"Grip-Link", "Grip-Expose-Headers"}
-
 // ParseInstruct reads an origin's answer, with its complete body, as an
 // instruct. Where the JSON body and the header disagree, the body counts;
-// channels add up, and the last prev-id given for a name counts. Unknown Grip-*
-// fields are ignored. The error is an *InstructError.
+// channels and meta add up, and the last prev-id and filters given for a name
+// count. Unknown Grip-* fields are ignored. The error is an *InstructError.
 func ParseInstruct(r Response) (Instruct, error) {
 	in, err := parseInstruct(r)
 	if err != nil {
@@ -151,84 +73,133 @@ func ParseInstruct(r Response) (Instruct, error) {
 	return in, nil
 }
 
-func parseInstruct(r Response) (Instruct, error) {
-	for _, name := range unsupported {
-		if r.Header.Has(name) {
-			return Instruct{}, fmt.Errorf("%s is not supported", name)
-		}
+// ParseInstructHead is ParseInstruct for an answer of whose body only the
+// beginning has come; it does not look at it. streams reports whether the body
+// may go to the client as it comes, however long it is, and the instruct be
+// obeyed when it has all been sent. That is so when what the client gets is a
+// stream anyway, and nothing has to be replaced in it. Otherwise the instruct
+// is not known before the body is, and in is not set.
+func ParseInstructHead(r Response) (in Instruct, streams bool, err error) {
+	if isInstructType(r.Header) {
+		return Instruct{}, false, nil
 	}
+	r.Body = nil
+	in, err = ParseInstruct(r)
+	if err != nil || !in.streams() {
+		return Instruct{}, false, err
+	}
+	return in, true, nil
+}
+
+// ParseLink reads the answer to a request for a Link, with its complete body,
+// as what the stream goes on with: its Response has only a body that matters.
+// The answer may be no instruct at all; then the stream ends after it. What is
+// right for the beginning of a stream may be wrong here: a status other than
+// 2xx, a hold of mode response, and a JSON instruct. The error is an
+// *InstructError.
+func ParseLink(r Response) (Instruct, error) {
+	in, err := parseLink(r)
+	if err != nil {
+		return Instruct{}, &InstructError{Reason: err.Error()}
+	}
+	return in, nil
+}
+
+func parseLink(r Response) (Instruct, error) {
+	switch {
+	case r.Code < 200 || r.Code > 299:
+		return Instruct{}, fmt.Errorf("response code for a next link must be from 200 to 299, not %d", r.Code)
+	case isInstructType(r.Header):
+		return Instruct{}, errors.New("application/grip-instruct content in the response to a next link")
+	}
+	in, err := parseInstruct(r)
+	if err == nil && in.Hold != nil && in.Hold.Mode != HoldStream {
+		err = fmt.Errorf("hold mode '%s' in the response to a next link", in.Hold.Mode)
+	}
+	return in, err
+}
+
+func parseInstruct(r Response) (Instruct, error) {
 	var hold Hold
 	var list channelList
-	if err := list.addHeader(r.Header); err != nil {
+	meta := make(map[string]string)
+	err := list.addHeader(r.Header)
+	if err == nil {
+		err = hold.readHeader(r.Header)
+	}
+	if err == nil {
+		err = readSetMeta(r.Header, meta)
+	}
+	if err != nil {
 		return Instruct{}, err
 	}
-	if err := hold.readHeader(r.Header); err != nil {
+	var in Instruct
+	if in.Next, in.Gone, err = parseLinks(r.Header); err != nil {
 		return Instruct{}, err
 	}
 	given, err := parseStatus(r.Header)
 	if err != nil {
 		return Instruct{}, err
 	}
-	var answer Response
 	if isInstructType(r.Header) {
 		body, err := parseInstructBody(r)
 		if err != nil {
 			return Instruct{}, err
 		}
-		if err := hold.readJSON(body, &list); err != nil {
+		if err := hold.readJSON(body, &list, meta); err != nil {
 			return Instruct{}, err
 		}
-		answer, err = jsonResponse(body, given)
+		in.Response, err = jsonResponse(body, given)
 		if err != nil {
 			return Instruct{}, err
 		}
-	} else {
-		answer, err = headerResponse(r, given)
-		if err != nil {
-			return Instruct{}, err
-		}
+	} else if in.Response, err = headerResponse(r, given); err != nil {
+		return Instruct{}, err
 	}
 	if hold.Mode == 0 {
-		return Instruct{Named: list.channels, Response: answer}, nil
+		in.Named = list.channels
+		for i := range in.Named {
+			in.Named[i].Filters = nil // nothing is delivered
+		}
+		return in, nil
 	}
-	if list.filtered != "" {
-		return Instruct{}, fmt.Errorf("filters are not supported: channel '%s'", list.filtered)
-	}
-	hold.Channels = list.channels
-	return Instruct{Hold: &hold, Response: answer}, nil
+	hold.Channels = list.channels[:min(len(list.channels), MaxChannels)]
+	hold.Meta = newMeta(meta)
+	hold.settle()
+	in.Hold = &hold
+	return in, in.settle()
 }
 
-// readHeader reads Grip-Hold and Grip-Timeout. Without Grip-Hold the mode stays
-// zero.
-func (hold *Hold) readHeader(h Header) (err error) {
-	if h.Has("Grip-Hold") {
-		hold.Mode, err = parseMode(h.Get("Grip-Hold"), "Grip-Hold")
-		if err != nil {
-			return err
-		}
+// settle leaves of an instruct with a hold what its mode has a use for, and
+// returns an error when the hold can never be kept.
+func (in *Instruct) settle() error {
+	if in.Hold.Mode != HoldStream {
+		in.Next = nil // its items are asked for by asking the origin again
+		return nil
 	}
-	if h.Has("Grip-Timeout") {
-		seconds, err := strconv.ParseUint(h.Get("Grip-Timeout"), 10, 31)
-		if err != nil {
-			return errors.New("failed to parse Grip-Timeout")
+	for _, c := range in.Hold.Channels {
+		if c.PrevID != "" && in.Next == nil {
+			return fmt.Errorf("channel '%s' specifies prev-id, but no next link found", c.Name)
 		}
-		hold.setTimeout(int(seconds))
 	}
 	return nil
 }
 
-func parseMode(s, owner string) (HoldMode, error) {
-	switch s {
-	case "response":
-		return HoldResponse, nil
-	case "stream":
-		return 0, fmt.Errorf("%s 'stream' is not supported", owner)
+// streams reports whether the response of an instruct by header can be sent
+// before it has all come.
+func (in *Instruct) streams() bool {
+	if in.Hold == nil {
+		return in.Next != nil
 	}
-	return 0, fmt.Errorf("%s must be set to either 'response' or 'stream'", owner)
-}
-
-func (hold *Hold) setTimeout(seconds int) {
-	hold.Timeout = max(time.Duration(seconds)*time.Second, MinTimeout)
+	if in.Hold.Mode != HoldStream {
+		return false
+	}
+	for _, c := range in.Hold.Channels {
+		if slices.Contains(c.Filters, FilterBuildID) {
+			return false
+		}
+	}
+	return true
 }
 
 // status is a status line that the origin gives in place of its own; a zero
@@ -258,7 +229,8 @@ func parseStatus(h Header) (status, error) {
 }
 
 // headerResponse returns what an instruct by header leaves for the client: r
-// with the status given, and without the fields that are not the client's.
+// with the status given, and without the fields that are not the client's, or
+// not among those that Grip-Expose-Headers lists. An empty list is none.
 func headerResponse(r Response, given status) (Response, error) {
 	if err := r.Header.check(); err != nil {
 		return Response{}, err
@@ -274,6 +246,18 @@ func headerResponse(r Response, given status) (Response, error) {
 		return Response{}, errors.New("reason phrase contains CR, LF or NUL")
 	}
 	out.Header = r.Header.endToEnd().Without(isGrip)
+	exposed, err := parseList(r.Header.Values("Grip-Expose-Headers"))
+	if err != nil {
+		return Response{}, fmt.Errorf("failed to parse Grip-Expose-Headers: %w", err)
+	}
+	if len(exposed) == 0 {
+		return out, nil
+	}
+	passes := make(map[string]bool, len(exposed))
+	for _, e := range exposed {
+		passes[strings.ToLower(e.value)] = true
+	}
+	out.Header = out.Header.Without(func(name string) bool { return !passes[strings.ToLower(name)] })
 	return out, nil
 }
 
@@ -290,71 +274,6 @@ func parseInstructBody(r Response) (object, error) {
 		}
 	}
 	return nil, errors.New("failed to parse application/grip-instruct content as JSON")
-}
-
-// readJSON reads the "hold" of a JSON instruct, when it has one, and adds its
-// channels to list.
-func (hold *Hold) readJSON(body object, list *channelList) error {
-	if _, ok := body["hold"]; !ok {
-		return nil
-	}
-	o, err := member[object](body, "instruct", "hold")
-	if err != nil {
-		return err
-	}
-	hold.Mode = HoldResponse
-	if _, ok := o["mode"]; ok {
-		mode, err := member[string](o, "'hold'", "mode")
-		if err != nil {
-			return err
-		}
-		if hold.Mode, err = parseMode(mode, "hold mode"); err != nil {
-			return err
-		}
-	}
-	if raw, ok := o["timeout"]; ok {
-		seconds, ok := asInt(raw)
-		if !ok {
-			return wrongType("'hold'", "timeout")
-		}
-		if seconds < 0 {
-			return invalidValue("'hold'", "timeout")
-		}
-		hold.setTimeout(seconds)
-	}
-	channels, err := required[[]object](o, "'hold'", "channels")
-	if err != nil {
-		return err
-	}
-	for _, c := range channels {
-		if err := list.addJSON(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addJSON adds one element of a JSON instruct's "channels".
-func (l *channelList) addJSON(o object) error {
-	name, err := required[string](o, "channel", "name")
-	if err != nil {
-		return err
-	}
-	c := Channel{Name: name}
-	if raw, ok := o["prev-id"]; ok {
-		// The 2013 headline origin writes its ids as numbers here, though as
-		// strings in items.
-		if _, isNumber := as[float64](raw); isNumber {
-			c.PrevID = string(raw)
-		} else if c.PrevID, ok = as[string](raw); !ok {
-			return wrongType("channel", "prev-id")
-		}
-	}
-	filters, err := member[[]string](o, "channel", "filters")
-	if err != nil {
-		return err
-	}
-	return l.add(c, len(filters) > 0)
 }
 
 // jsonResponse returns the "response" of a JSON instruct. The header and body

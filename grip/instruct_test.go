@@ -2,6 +2,7 @@ package grip
 
 import (
 	"errors"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -28,14 +29,6 @@ func TestIsInstruct(t *testing.T) {
 				t.Errorf("IsInstruct(%v) = %v, want %v", tt.header, got, tt.want)
 			}
 		})
-	}
-}
-
-func TestHoldModeString(t *testing.T) {
-	for mode, want := range map[HoldMode]string{HoldResponse: "response", 0: "HoldMode(0)"} {
-		if got := mode.String(); got != want {
-			t.Errorf("HoldMode(%d).String() = %s, want %s", uint8(mode), got, want)
-		}
 	}
 }
 
@@ -208,7 +201,10 @@ func TestParseInstructJSON(t *testing.T) {
 		{
 			"unknown keys, and known ones in another case",
 			jsonInstruct(`{"Hold": 1, "x": null, "hold": {"channels": [{"name": "a", "Name": 5, "filters": []}], "MODE": "stream", "meta": {"user": "u"}}}`),
-			Instruct{Hold: longPoll(0, Channel{Name: "a", PrevID: ""}), Response: Response{Code: 200, Header: Header{}}},
+			Instruct{
+				Hold:     &Hold{Mode: HoldResponse, Channels: []Channel{{Name: "a"}}, Meta: Meta{{"user", "u"}}},
+				Response: Response{Code: 200, Header: Header{}},
+			},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantInstruct(t, tt.in, tt.want) })
@@ -230,8 +226,48 @@ func wantInstruct(t *testing.T, in Response, want Instruct) {
 	if !reflect.DeepEqual(got.Named, want.Named) {
 		t.Errorf("ParseInstruct(%v, %q): named\n got %+v\nwant %+v", in.Header, in.Body, got.Named, want.Named)
 	}
+	if !reflect.DeepEqual(got.Next, want.Next) || got.Gone != want.Gone {
+		t.Errorf("ParseInstruct(%v, %q): links\n got %+v, %q\nwant %+v, %q", in.Header, in.Body, got.Next, got.Gone, want.Next, want.Gone)
+	}
 	if !reflect.DeepEqual(got.Response, want.Response) {
 		t.Errorf("ParseInstruct(%v, %q): response\n got %+v\nwant %+v", in.Header, in.Body, got.Response, want.Response)
+	}
+}
+
+func TestParseInstructHead(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		header  Header
+		streams bool
+	}{
+		{"§1.2 stream", Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a; filter=skip-self"}, {"X", "1"}}, true},
+		{"§1.2 no hold but a next link", Header{{"Grip-Link", "</n>; rel=next"}}, true},
+		{"§1.2 stream with build-id", Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a, b; filter=skip-self; filter=build-id"}}, false},
+		{"§1.2 hold of mode response", Header{{"Grip-Hold", "response"}, {"Grip-Link", "</n>; rel=next"}}, false},
+		{"§1.2 neither hold nor next link", Header{{"Grip-Link", "</g>; rel=gone"}}, false},
+		{"§1.2 JSON instruct", Header{{"Grip-Hold", "stream"}, {"Content-Type", "application/grip-instruct"}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Response{Code: 200, Header: tt.header, Body: []byte("the beg")}
+			in, streams, err := ParseInstructHead(r)
+			if err != nil || streams != tt.streams {
+				t.Fatalf("ParseInstructHead(%v) = %+v, %v, %v, want %v", tt.header, in, streams, err, tt.streams)
+			}
+			var want Instruct
+			if tt.streams {
+				r.Body = nil
+				if want, err = ParseInstruct(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !reflect.DeepEqual(in, want) {
+				t.Errorf("ParseInstructHead(%v)\n got %+v\nwant %+v", tt.header, in, want)
+			}
+		})
+	}
+	var refused *InstructError
+	if _, _, err := ParseInstructHead(Response{Header: Header{{"Grip-Hold", "maybe"}}}); !errors.As(err, &refused) {
+		t.Errorf("Grip-Hold: maybe: error %v, want an *InstructError", err)
 	}
 }
 
@@ -256,13 +292,14 @@ func TestParseInstructErrors(t *testing.T) {
 		{"§13 JSON that is not UTF-8", jsonInstruct("{\"x\": \"\xff\"}"), "failed to parse application/grip-instruct content as JSON"},
 		{"§13 response code", Response{Code: 201, Header: Header{{"Content-Type", "application/grip-instruct"}}, Body: []byte("{}")}, "response code for application/grip-instruct content must be 200"},
 
-		{"not carried out: stream", Response{Header: Header{{"Grip-Hold", "stream"}}}, "Grip-Hold 'stream' is not supported"},
-		{"not carried out: stream by JSON", jsonInstruct(`{"hold": {"mode": "stream", "channels": []}}`), "hold mode 'stream' is not supported"},
-		{"not carried out: link", held(Field{"Grip-Link", "</next>; rel=next"}), "Grip-Link is not supported"},
-		{"not carried out: expose headers", held(Field{"Grip-Expose-Headers", "X"}), "Grip-Expose-Headers is not supported"},
-		{"not carried out: filter", held(Field{"Grip-Channel", "a; filter=skip-self"}), "filters are not supported: channel 'a'"},
-		{"not carried out: filter by JSON", jsonInstruct(`{"hold": {"channels": [{"name": "a", "filters": ["x"]}]}}`), "filters are not supported: channel 'a'"},
-
+		{"§13 six filters", held(Field{"Grip-Channel", "a, C; filter=1; filter=2; filter=3; filter=4; filter=5; filter=6"}), "too many filters for channel 'C'"},
+		{"§13 six filters by JSON", jsonInstruct(`{"hold": {"channels": [{"name": "C", "filters": ["", "", "", "", "", ""]}]}}`), "too many filters for channel 'C'"},
+		{"§13 invalid link", held(Field{"Grip-Link", "</a b>; rel=next"}), "Grip-Link contains invalid link"},
+		{"§13 prev-id, but no next link", Response{Header: Header{{"Grip-Hold", "stream"}, {"Grip-Channel", "a, C; prev-id=1"}, {"Grip-Link", "</g>; rel=gone"}}}, "channel 'C' specifies prev-id, but no next link found"},
+		{"§13 prev-id, but no next link, by JSON", jsonInstruct(`{"hold": {"mode": "stream", "channels": [{"name": "C", "prev-id": "1"}]}}`), "channel 'C' specifies prev-id, but no next link found"},
+		{"§1.3 Grip-Keep-Alive empty", held(Field{"Grip-Keep-Alive", ""}), "Grip-Keep-Alive cannot be empty"},
+		{"§1.3 Grip-Set-Meta without a name", held(Field{"Grip-Set-Meta", "=x"}), "Grip-Set-Meta cannot be empty"},
+		{"§1.3 Grip-Expose-Headers open quote", held(Field{"Grip-Expose-Headers", `"X`}), "failed to parse Grip-Expose-Headers: quoted string has no end"},
 		{"§1.3 Grip-Status no number", Response{Header: Header{{"Grip-Status", "OK"}}}, "failed to parse Grip-Status"},
 		{"§1.3 Grip-Status no final status", Response{Header: Header{{"Grip-Status", "101 Switching"}}}, "Grip-Status must be from 200 to 999"},
 		{"§1.3 Grip-Status too large", Response{Header: Header{{"Grip-Status", "1000"}}}, "Grip-Status must be from 200 to 999"},
@@ -283,6 +320,14 @@ func TestParseInstructErrors(t *testing.T) {
 		{"§1.4 timeout of wrong type", jsonInstruct(`{"hold": {"channels": [], "timeout": 5.5}}`), "'hold' contains 'timeout' with wrong type"},
 		{"§1.4 timeout too large for a duration", jsonInstruct(`{"hold": {"channels": [], "timeout": 1e12}}`), "'hold' contains 'timeout' with wrong type"},
 		{"§1.4 timeout negative", jsonInstruct(`{"hold": {"channels": [], "timeout": -1}}`), "'hold' contains 'timeout' with invalid value"},
+		{"§1.4 keep-alive of wrong type", jsonInstruct(`{"hold": {"channels": [], "keep-alive": "x"}}`), "'hold' contains 'keep-alive' with wrong type"},
+		{"§1.4 keep-alive content of wrong type", jsonInstruct(`{"hold": {"channels": [], "keep-alive": {"content": 1}}}`), "'keep-alive' contains 'content' with wrong type"},
+		{"§1.4 keep-alive content not base64", jsonInstruct(`{"hold": {"channels": [], "keep-alive": {"content-bin": "?"}}}`), "'keep-alive' contains 'content-bin' with invalid value"},
+		{"§1.4 keep-alive timeout of wrong type", jsonInstruct(`{"hold": {"channels": [], "keep-alive": {"content": "x", "timeout": null}}}`), "'keep-alive' contains 'timeout' with wrong type"},
+		{"§1.4 keep-alive timeout negative", jsonInstruct(`{"hold": {"channels": [], "keep-alive": {"content": "x", "timeout": -1}}}`), "'keep-alive' contains 'timeout' with invalid value"},
+		{"§1.4 meta of wrong type", jsonInstruct(`{"hold": {"channels": [], "meta": []}}`), "'hold' contains 'meta' with wrong type"},
+		{"§1.4 meta text of wrong type", jsonInstruct(`{"hold": {"channels": [], "meta": {"user": 1}}}`), "'meta' contains 'user' with wrong type"},
+		{"injection: filter", jsonInstruct(`{"hold": {"channels": [{"name": "a", "filters": ["x\n"]}]}}`), "filter of channel 'a' contains CR, LF or NUL"},
 		{"§1.4 response of wrong type", jsonInstruct(`{"response": 1}`), "instruct contains 'response' with wrong type"},
 		{"§1.4 code no final status", jsonInstruct(`{"response": {"code": 100}}`), "'response' contains 'code' with invalid value"},
 		{"§1.4 body of wrong type", jsonInstruct(`{"response": {"body": {}}}`), "'response' contains 'body' with wrong type"},
@@ -314,48 +359,110 @@ func TestParseInstructErrors(t *testing.T) {
 }
 
 // FuzzParseInstruct checks that whatever an origin says, an accepted instruct
-// can be obeyed: it can be written to a client, and its hold is in bounds.
+// can be obeyed: it can be written to a client, and its hold is in bounds. It
+// also compares what is known of it from its head alone, and as a link.
 func FuzzParseInstruct(f *testing.F) {
+	f.Add("response", "a; prev-id=1", "404 Nope", "x; timeout=5", "</n>; rel=next", "user=u", "body", false)
+	f.Add("stream", "a; prev-id=1; filter=build-id, b", "200", `:\n\x41; format=cstring; mode=interval`, "</n?a=1,2>; rel=next; timeout=1, <g>; rel=gone", `a="b, c"`, "", false)
+	f.Add("stream", "a", "299 Sort Of", "aGk=; format=base64", "</g>; rel=gone", "a=%(b)s", "x", false)
 	for _, seed := range []string{
 		`{}`, `{"hold": {"channels": []}}`,
 		`{"hold": {"mode": "response", "channels": [{"name": "a", "prev-id": 7}, {"name": "a"}], "timeout": "30"}}`,
+		`{"hold": {"mode": "stream", "channels": [{"name": "a", "filters": ["x"]}], "keep-alive": {"content-bin": "/wA=", "timeout": 0}, "meta": {"a": "b"}}}`,
 		`{"response": {"code": 201, "reason": "Made", "headers": [["B", "1"]], "body-bin": "/wA="}}`,
 		`{"response": {"headers": {"Z": "1", "Connection": "z", "B": "2\r\n", "B": "4"}, "body": "x"}}`,
 	} {
-		f.Add("a; prev-id=1", "404 Nope", seed)
+		f.Add("stream", "a", "404 Nope", "x", "</n>; rel=next", "user=u", seed, true)
 	}
-	f.Fuzz(func(t *testing.T, channel, status, body string) {
-		in, err := ParseInstruct(jsonInstruct(body, Field{"Grip-Channel", channel}, Field{"Grip-Status", status}))
+	f.Fuzz(func(t *testing.T, hold, channel, status, keepAlive, link, meta, body string, isJSON bool) {
+		r := Response{Code: 200, Body: []byte(body)}
+		if isJSON {
+			r = jsonInstruct(body)
+		}
+		for _, fld := range []Field{
+			{"Grip-Hold", hold}, {"Grip-Channel", channel}, {"Grip-Status", status},
+			{"Grip-Keep-Alive", keepAlive}, {"Grip-Link", link}, {"Grip-Set-Meta", meta},
+		} {
+			if fld.Value != "" {
+				r.Header = append(r.Header, fld)
+			}
+		}
+		in, err := ParseInstruct(r)
+		head, streams, headErr := ParseInstructHead(r)
+		if !isJSON && (err == nil) != (headErr == nil) {
+			t.Errorf("error %v, but by the head alone %v", err, headErr)
+		}
+		linked, linkErr := ParseLink(r)
 		if err != nil {
+			if linkErr == nil {
+				t.Errorf("error %v, but as a link %+v", err, linked)
+			}
 			return
 		}
-		r := in.Response
-		if err := r.Header.check(); err != nil || breaksLine(r.Reason) || !isFinal(r.Code) {
-			t.Errorf("cannot be written: %d %q %q: %v", r.Code, r.Reason, r.Header, err)
-		}
-		for _, fld := range r.Header {
-			if isGrip(fld.Name) || strings.EqualFold(fld.Name, "Content-Length") {
-				t.Errorf("the client would see %q", fld)
+		if streams {
+			head.Response.Body = in.Response.Body
+			if !reflect.DeepEqual(head, in) {
+				t.Errorf("by the head alone %+v, with the body %+v", head, in)
 			}
 		}
-		channels := in.Named
-		if in.Hold != nil {
-			if in.Named != nil {
-				t.Errorf("both hold %+v and named %+v", in.Hold, in.Named)
-			}
-			if in.Hold.Mode != HoldResponse || in.Hold.Timeout != 0 && in.Hold.Timeout < MinTimeout {
-				t.Errorf("hold out of bounds: %+v", in.Hold)
-			}
-			channels = in.Hold.Channels
+		if linkErr == nil && !reflect.DeepEqual(linked, in) {
+			t.Errorf("as a link %+v, otherwise %+v", linked, in)
 		}
-		seen := make(map[string]bool)
-		for _, c := range channels {
-			if err := c.check(); err != nil || seen[c.Name] {
-				t.Errorf("channel %q: seen %v, %v", c, seen[c.Name], err)
-			}
-			seen[c.Name] = true
-		}
+		checkInstruct(t, in)
 	})
+}
+
+// checkInstruct reports what of in an edge could not obey.
+func checkInstruct(t *testing.T, in Instruct) {
+	t.Helper()
+	r := in.Response
+	if err := r.Header.check(); err != nil || breaksLine(r.Reason) || !isFinal(r.Code) {
+		t.Errorf("cannot be written: %d %q %q: %v", r.Code, r.Reason, r.Header, err)
+	}
+	for _, fld := range r.Header {
+		if isGrip(fld.Name) || strings.EqualFold(fld.Name, "Content-Length") {
+			t.Errorf("the client would see %q", fld)
+		}
+	}
+	for _, link := range []*Link{in.Next, {URL: in.Gone}} {
+		if link == nil || link.URL == "" && link != in.Next {
+			continue
+		}
+		if _, err := url.Parse(link.URL); err != nil || link.URL == "" || strings.ContainsAny(link.URL, " \r\n\x00") || link.Timeout < 0 {
+			t.Errorf("cannot be asked: %+v: %v", link, err)
+		}
+	}
+	channels := in.Named
+	if h := in.Hold; h != nil {
+		channels = h.Channels
+		if in.Named != nil {
+			t.Errorf("both hold %+v and named %+v", h, in.Named)
+		}
+		if h.Timeout != 0 && (h.Timeout < MinTimeout || h.Mode != HoldResponse) || len(channels) > MaxChannels {
+			t.Errorf("hold out of bounds: %+v", h)
+		}
+		if k := h.KeepAlive; k != nil && (h.Mode != HoldStream || len(k.Content) == 0 || k.Timeout < MinKeepAlive) {
+			t.Errorf("keep-alive out of bounds: %+v of %+v", k, h)
+		}
+		if h.Mode == HoldResponse && in.Next != nil {
+			t.Errorf("a link %+v of %+v", in.Next, h)
+		}
+		for i, m := range h.Meta {
+			if i > 0 && h.Meta[i-1].Name >= m.Name {
+				t.Errorf("meta is not sorted: %q", h.Meta)
+			}
+		}
+	}
+	seen := make(map[string]bool)
+	for _, c := range channels {
+		if err := c.check(); err != nil || seen[c.Name] || len(c.Filters) > MaxFilters {
+			t.Errorf("channel %q: seen %v, %v", c, seen[c.Name], err)
+		}
+		if in.Hold != nil && in.Hold.Mode == HoldStream && c.PrevID != "" && in.Next == nil {
+			t.Errorf("channel %q has a prev-id without a link", c)
+		}
+		seen[c.Name] = true
+	}
 }
 
 func BenchmarkParseInstruct(b *testing.B) {

@@ -1,11 +1,9 @@
 package grip
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 )
 
 // Item is one message published to one channel. It is immutable.
@@ -20,11 +18,18 @@ type Item struct {
 	NoSeq bool
 	// Meta is what the publisher says of the item, for filters.
 	Meta Meta
-	// The formats, of which the item has one at least; nil where it has not.
-	// The code of an HTTPResponse from ParseItems is not zero.
+	// The formats; nil where the item has not that one. From ParseItems it may
+	// have none, when it was published with formats or actions that nobody can
+	// act on: its id counts, but there is nothing to deliver. The code of an
+	// HTTPResponse from ParseItems is not zero when its action is Send.
 	HTTPResponse *HTTPResponse
 	HTTPStream   *HTTPStream
 	WSMessage    *WSMessage
+}
+
+// Deliverable reports whether the item has a format.
+func (it Item) Deliverable() bool {
+	return it.HTTPResponse != nil || it.HTTPStream != nil || it.WSMessage != nil
 }
 
 // PublishError says why a publish was refused. None of its items counts.
@@ -32,27 +37,23 @@ type PublishError struct {
 	// Index is the item's place in the list, -1 when the error is not about
 	// one item.
 	Index int
-	// Reason is the whole line for the publisher, without a newline.
+	// Reason is the whole line for the publisher, without a newline. When there
+	// is more than one item in the list, it ends with the Index.
 	Reason string
 }
 
 func (e *PublishError) Error() string { return e.Reason }
 
-// itemOwner and formatOwner are how errors call an item and its http-response.
-const (
-	itemOwner   = "publish item object"
-	formatOwner = "'http-response'"
-)
+// itemOwner is how errors call an item.
+const itemOwner = "publish item object"
 
 // oldFormats are the formats that an item may have beside its channel instead
 // of under "formats", as items once were.
 var oldFormats = []string{"http-response", "http-stream", "ws-message"}
 
-// ParseItems reads the body of a publish, {"items": [...]}. Formats other than
-// http-response are accepted unread: nobody here could receive them. What would
-// change the delivery of an http-response in a way that this version does not
-// carry out (hint, body-patch, content-filters) is refused. The error is a
-// *PublishError.
+// ParseItems reads the body of a publish, {"items": [...]}. Formats of unknown
+// names are accepted unread, and so are, as in Pushpin, actions that a format
+// does not have though another has. The error is a *PublishError.
 func ParseItems(body []byte) ([]Item, error) {
 	raw, ok := parseJSON(body)
 	if !ok {
@@ -69,10 +70,20 @@ func ParseItems(body []byte) ([]Item, error) {
 	items := make([]Item, len(list))
 	for i, raw := range list {
 		if items[i], err = parseItem(raw); err != nil {
-			return nil, &PublishError{i, "Invalid format: " + err.Error()}
+			return nil, refusedItem(i, len(list), err)
 		}
 	}
 	return items, nil
+}
+
+// refusedItem returns the error of a publish of n items, the one at i of which
+// is refused because of err.
+func refusedItem(i, n int, err error) *PublishError {
+	reason := "Invalid format: " + err.Error()
+	if n > 1 {
+		reason = fmt.Sprintf("%s (item %d)", reason, i)
+	}
+	return &PublishError{i, reason}
 }
 
 func parseItem(raw json.RawMessage) (Item, error) {
@@ -101,8 +112,16 @@ func parseItem(raw json.RawMessage) (Item, error) {
 	if err != nil {
 		return it, err
 	}
-	if raw, ok := byFormat["http-response"]; ok {
-		it.HTTPResponse, err = parseHTTPResponse(raw)
+	if err := it.readFormats(byFormat); err != nil {
+		return it, err
+	}
+	meta := make(map[string]string)
+	if err := o.readMeta(itemOwner, meta); err != nil {
+		return it, err
+	}
+	it.Meta = newMeta(meta)
+	if _, ok := o["size"]; ok {
+		_, err = o.count(itemOwner, "size") // matters to Pushpin's statistics only
 	}
 	return it, err
 }
@@ -137,96 +156,20 @@ func itemFormats(o object) (object, error) {
 	return byFormat, nil
 }
 
-func parseHTTPResponse(raw json.RawMessage) (*HTTPResponse, error) {
-	o, ok := as[object](raw)
-	if !ok {
-		return nil, errors.New("'http-response' is not an object")
-	}
-	if _, ok := o["action"]; ok {
-		action, err := member[string](o, formatOwner, "action")
-		if err != nil {
-			return nil, err
-		}
-		switch action {
-		case "send":
-		case "hint":
-			return nil, errors.New("'http-response' with action 'hint' is not supported")
-		default:
-			return nil, invalidValue(formatOwner, "action")
+// readFormats decodes the formats that this package knows.
+func (it *Item) readFormats(byFormat object) (err error) {
+	if raw, ok := byFormat["http-response"]; ok {
+		if it.HTTPResponse, err = parseHTTPResponse(raw); err != nil {
+			return err
 		}
 	}
-	// Only holds with the same content filters may get such an item, and no
-	// hold has any here.
-	filters, err := member[[]string](o, formatOwner, "content-filters")
-	if err != nil {
-		return nil, err
-	}
-	if len(filters) > 0 {
-		return nil, errors.New("'http-response' with 'content-filters' is not supported")
-	}
-	r, err := o.response(formatOwner)
-	if err != nil {
-		return nil, err
-	}
-	if r.Body == nil {
-		if _, ok := o["body-patch"]; ok {
-			return nil, errors.New("'http-response' with 'body-patch' is not supported")
-		}
-		return nil, errors.New("'http-response' does not contain 'body', 'body-bin', or 'body-patch'")
-	}
-	return &HTTPResponse{Response: r}, nil
-}
-
-// The JSON of an item, for writing. Reading is done by hand, above.
-type itemJSON struct {
-	Channel string `json:"channel"`
-	ID      string `json:"id,omitempty"`
-	PrevID  string `json:"prev-id,omitempty"`
-	NoSeq   bool   `json:"no-seq,omitempty"`
-	Formats struct {
-		HTTPResponse *responseJSON `json:"http-response,omitempty"`
-	} `json:"formats"`
-}
-
-type responseJSON struct {
-	Code    int         `json:"code,omitempty"`
-	Reason  string      `json:"reason,omitempty"`
-	Headers [][2]string `json:"headers,omitempty"`
-	Body    *string     `json:"body,omitempty"`
-	BodyBin []byte      `json:"body-bin,omitempty"`
-}
-
-// AppendItems appends to dst the body with which items are published, and
-// returns it. A body that is not UTF-8 goes out as body-bin; all other text
-// must be UTF-8. An item without HTTPResponse has no format to write, and
-// edges refuse it.
-func AppendItems(dst []byte, items []Item) []byte {
-	list := make([]itemJSON, len(items))
-	for i, it := range items {
-		list[i] = itemJSON{Channel: it.Channel, ID: it.ID, PrevID: it.PrevID, NoSeq: it.NoSeq}
-		if it.HTTPResponse != nil {
-			list[i].Formats.HTTPResponse = newResponseJSON(&it.HTTPResponse.Response)
+	if raw, ok := byFormat["http-stream"]; ok {
+		if it.HTTPStream, err = parseHTTPStream(raw); err != nil {
+			return err
 		}
 	}
-	buf := bytes.NewBuffer(dst)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(map[string][]itemJSON{"items": list}); err != nil {
-		panic("grip: items cannot be written as JSON: " + err.Error())
+	if raw, ok := byFormat["ws-message"]; ok {
+		it.WSMessage, err = parseWSMessage(raw)
 	}
-	return buf.Bytes()
-}
-
-func newResponseJSON(r *Response) *responseJSON {
-	out := &responseJSON{Code: r.Code, Reason: r.Reason}
-	for _, f := range r.Header {
-		out.Headers = append(out.Headers, [2]string{f.Name, f.Value})
-	}
-	if utf8.Valid(r.Body) {
-		text := string(r.Body)
-		out.Body = &text
-	} else {
-		out.BodyBin = r.Body
-	}
-	return out
+	return err
 }

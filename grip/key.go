@@ -2,6 +2,7 @@ package grip
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -15,12 +16,13 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Key is what Grip-Sig is signed with, and checked with. The zero Key means
-// that nothing is signed.
+// Key is what tokens are signed with, and checked with: those of Grip-Sig and
+// those of publishers. The zero Key means that nothing is signed.
 type Key struct {
 	method jwt.SigningMethod // nil in the zero Key
 	// sign and verify are what method wants: the secret for HS256, the private
-	// and the public key for the others.
+	// and the public key for the others. sign is nil in a key that can only
+	// verify.
 	sign, verify any
 }
 
@@ -34,6 +36,16 @@ type Key struct {
 // Keys in PEM must be private keys. The empty string is the zero Key. No error
 // shows any of the secret.
 func ParseKey(s string) (Key, error) {
+	key, err := ParseVerifyKey(s)
+	if err == nil && !key.IsZero() && key.sign == nil {
+		return Key{}, errors.New("parse key: " + strings.TrimPrefix(s, "file:") + " has a public key, which can check a signature but not make one: name the file of the private key")
+	}
+	return key, err
+}
+
+// ParseVerifyKey is ParseKey for a key that need only verify: the key in PEM may
+// be a public key as well.
+func ParseVerifyKey(s string) (Key, error) {
 	if s == "" {
 		return Key{}, nil
 	}
@@ -45,7 +57,7 @@ func ParseKey(s string) (Key, error) {
 		if len(secret) == 0 {
 			return Key{}, errors.New("parse key: no text after base64: is given")
 		}
-		return secretKey(secret), nil
+		return secretKey(secret)
 	}
 	if path, ok := strings.CutPrefix(s, "file:"); ok {
 		key, err := readKey(path)
@@ -54,7 +66,7 @@ func ParseKey(s string) (Key, error) {
 		}
 		return key, nil
 	}
-	return secretKey([]byte(s)), nil
+	return secretKey([]byte(s))
 }
 
 // String says of which kind k is, and nothing of its secret.
@@ -68,10 +80,16 @@ func (k Key) String() string {
 // GoString is String, so that no way of printing k shows its secret.
 func (k Key) GoString() string { return k.String() }
 
-func (k Key) isZero() bool { return k.method == nil }
+// IsZero reports whether k is no key.
+func (k Key) IsZero() bool { return k.method == nil }
 
-func secretKey(secret []byte) Key {
-	return Key{method: jwt.SigningMethodHS256, sign: secret, verify: secret}
+// secretKey returns the key for HS256. It takes no PEM text for a secret: that of
+// a public key is known to all, and whoever knows it could sign (RFC 8725 §2.1).
+func secretKey(secret []byte) (Key, error) {
+	if block, _ := pem.Decode(secret); block != nil {
+		return Key{}, errors.New("parse key: a key in PEM must be in a file, given as file:PATH")
+	}
+	return Key{method: jwt.SigningMethodHS256, sign: secret, verify: secret}, nil
 }
 
 func readKey(path string) (Key, error) {
@@ -86,19 +104,29 @@ func readKey(path string) (Key, error) {
 	if err != nil || len(secret) == 0 {
 		return Key{}, errors.New("neither PEM nor hexadecimal")
 	}
-	return secretKey(secret), nil
+	return secretKey(secret)
 }
 
-// pemKey returns the first private key in text. Other blocks may come before
-// it: openssl writes the parameters of an EC key first.
+// pemKey returns the first private key in text, or the first public key when
+// there is no private one. Other blocks may come before it: openssl writes the
+// parameters of an EC key first.
 func pemKey(text []byte) (Key, error) {
-	block, rest := pem.Decode(text)
-	for block != nil && !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-		block, rest = pem.Decode(rest)
+	var public *pem.Block
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return privateKey(block)
+		}
+		if public == nil && strings.HasSuffix(block.Type, "PUBLIC KEY") {
+			public = block
+		}
 	}
-	if block == nil {
-		return Key{}, errors.New("no private key in the PEM text")
+	if public == nil {
+		return Key{}, errors.New("no key in the PEM text")
 	}
+	return publicKey(public)
+}
+
+func privateKey(block *pem.Block) (Key, error) {
 	private, err := parsePrivateKey(block)
 	if err != nil {
 		return Key{}, err
@@ -128,6 +156,38 @@ func parsePrivateKey(block *pem.Block) (any, error) {
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "PRIVATE KEY":
 		return x509.ParsePKCS8PrivateKey(block.Bytes)
+	}
+	return nil, fmt.Errorf("cannot read a PEM block of type %s", block.Type)
+}
+
+func publicKey(block *pem.Block) (Key, error) {
+	public, err := parsePublicKey(block)
+	if err != nil {
+		return Key{}, err
+	}
+	switch public := public.(type) {
+	case *ecdsa.PublicKey:
+		if public.Curve != elliptic.P256() {
+			return Key{}, fmt.Errorf("public key is on the curve %s: ES256 takes P-256", public.Params().Name)
+		}
+		return Key{method: jwt.SigningMethodES256, verify: public}, nil
+	case *rsa.PublicKey:
+		key := Key{method: jwt.SigningMethodRS256, verify: public}
+		// A key that is too short refuses every signature, good or not.
+		if err := key.method.Verify("", make([]byte, public.Size()), public); !errors.Is(err, rsa.ErrVerification) {
+			return Key{}, fmt.Errorf("try %s: %w", key, err)
+		}
+		return key, nil
+	}
+	return Key{}, errors.New("public key is neither EC nor RSA")
+}
+
+func parsePublicKey(block *pem.Block) (any, error) {
+	switch block.Type {
+	case "RSA PUBLIC KEY":
+		return x509.ParsePKCS1PublicKey(block.Bytes)
+	case "PUBLIC KEY":
+		return x509.ParsePKIXPublicKey(block.Bytes)
 	}
 	return nil, fmt.Errorf("cannot read a PEM block of type %s", block.Type)
 }

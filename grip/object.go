@@ -112,7 +112,7 @@ func (o object) response(owner string) (Response, error) {
 		}
 		r.Header = h.endToEnd()
 	}
-	r.Body, err = o.body(owner)
+	r.Body, err = o.bytes(owner, "body")
 	return r, err
 }
 
@@ -122,24 +122,37 @@ func (o object) response(owner string) (Response, error) {
 // (RFC 9110 §15). A client sent one of those would wait for ever.
 func isFinal(code int) bool { return 200 <= code && code <= 999 }
 
-// body decodes body-bin, in base64, or else body; nil when o has neither.
-func (o object) body(owner string) ([]byte, error) {
-	if _, ok := o["body-bin"]; ok {
-		text, err := member[string](o, owner, "body-bin")
+// bytes decodes the member key-bin, in base64, or else key; nil when o has
+// neither.
+func (o object) bytes(owner, key string) ([]byte, error) {
+	if _, ok := o[key+"-bin"]; ok {
+		text, err := member[string](o, owner, key+"-bin")
 		if err != nil {
 			return nil, err
 		}
-		body, err := base64.StdEncoding.DecodeString(text)
+		content, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return nil, invalidValue(owner, "body-bin")
+			return nil, invalidValue(owner, key+"-bin")
 		}
-		return body, nil
+		return content, nil
 	}
-	if _, ok := o["body"]; ok {
-		text, err := member[string](o, owner, "body")
+	if _, ok := o[key]; ok {
+		text, err := member[string](o, owner, key)
 		return []byte(text), err
 	}
 	return nil, nil
+}
+
+// count decodes the member key, which must be there, as an integer from 0 on.
+func (o object) count(owner, key string) (int, error) {
+	n, ok := asInt(o[key])
+	if !ok {
+		return 0, wrongType(owner, key)
+	}
+	if n < 0 {
+		return 0, invalidValue(owner, key)
+	}
+	return n, nil
 }
 
 // decodeHeader decodes a header written as {"name": "value", ...} or as

@@ -28,8 +28,12 @@ type Signer struct {
 	signed time.Time // when token was made; guarded by mu
 }
 
-// NewSigner returns a Signer whose tokens say that iss sends them.
+// NewSigner returns a Signer whose tokens say that iss sends them. A key that
+// can only verify makes it panic.
 func NewSigner(iss string, key Key) *Signer {
+	if !key.IsZero() && key.sign == nil {
+		panic("grip: the " + key.String() + " of a Signer is a public key, which cannot sign")
+	}
 	return &Signer{iss: iss, key: key}
 }
 
@@ -38,7 +42,7 @@ func NewSigner(iss string, key Key) *Signer {
 // to a minute before. Without an iss or a key it is empty, and no field is to
 // be sent.
 func (s *Signer) Token(now time.Time) string {
-	if s.iss == "" || s.key.isZero() {
+	if s.iss == "" || s.key.IsZero() {
 		return ""
 	}
 	s.mu.Lock()
@@ -63,17 +67,36 @@ func (s *Signer) Token(now time.Time) string {
 // whatever the token names (RFC 8725 §3.1), and the token must have an expiry.
 // Who signed it, its iss, does not matter.
 func Verify(token string, key Key, now time.Time) error {
-	if key.isZero() {
-		return errors.New("verify Grip-Sig: no key")
-	}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{key.method.Alg()}),
-		jwt.WithExpirationRequired(),
-		jwt.WithTimeFunc(func() time.Time { return now }),
-	)
-	_, err := parser.Parse(token, func(*jwt.Token) (any, error) { return key.verify, nil })
-	if err != nil {
+	if err := key.check(token, now); err != nil {
 		return fmt.Errorf("verify Grip-Sig: %w", err)
 	}
 	return nil
+}
+
+// VerifyBearer is Verify for the token of a publisher (GRIP §5.6, the control
+// key), whose iss must be the one given, unless that is empty.
+func VerifyBearer(token, iss string, key Key, now time.Time) error {
+	var options []jwt.ParserOption
+	if iss != "" {
+		options = append(options, jwt.WithIssuer(iss))
+	}
+	if err := key.check(token, now, options...); err != nil {
+		return fmt.Errorf("verify bearer token: %w", err)
+	}
+	return nil
+}
+
+// check returns nil when token was signed with k, has an expiry that is still to
+// come, and is what the options want.
+func (k Key) check(token string, now time.Time, options ...jwt.ParserOption) error {
+	if k.IsZero() {
+		return errors.New("no key")
+	}
+	parser := jwt.NewParser(append(options,
+		jwt.WithValidMethods([]string{k.method.Alg()}),
+		jwt.WithExpirationRequired(),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+	)...)
+	_, err := parser.Parse(token, func(*jwt.Token) (any, error) { return k.verify, nil })
+	return err
 }

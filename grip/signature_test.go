@@ -137,6 +137,74 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+func TestVerifyBearer(t *testing.T) {
+	ec, rs := ecKey(t, elliptic.P256()), rsaKey(t)
+	hs := parseKey(t, "changeme")
+	verifyKey := func(public []byte) Key {
+		key, err := ParseVerifyKey(keyFile(t, public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	ecText, rsText := publicPEM(t, &ec.PublicKey), publicPEM(t, &rs.PublicKey)
+	ecPublic, rsPublic := verifyKey(ecText), verifyKey(rsText)
+	sign := func(method jwt.SigningMethod, iss any, key any) string {
+		claims := jwt.MapClaims{"exp": signedAt.Unix() + 60}
+		if iss != nil {
+			claims["iss"] = iss
+		}
+		token, err := jwt.NewWithClaims(method, claims).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	for _, tt := range []struct {
+		name, token, iss string
+		key              Key
+		late             time.Duration // after signing
+		want             error
+	}{
+		{"§5.6 key and iss", sign(jwt.SigningMethodHS256, "app", hs.sign), "app", hs, 0, nil},
+		{"any iss", sign(jwt.SigningMethodHS256, "app", hs.sign), "", hs, 0, nil},
+		{"no iss, none wanted", sign(jwt.SigningMethodHS256, nil, hs.sign), "", hs, 0, nil},
+		{"ES256 by public key", sign(jwt.SigningMethodES256, "app", ec), "app", ecPublic, 0, nil},
+		{"RS256 by public key", sign(jwt.SigningMethodRS256, "app", rs), "app", rsPublic, 0, nil},
+		{"another iss", sign(jwt.SigningMethodHS256, "App", hs.sign), "app", hs, 0, jwt.ErrTokenInvalidIssuer},
+		{"no iss", sign(jwt.SigningMethodHS256, nil, hs.sign), "app", hs, 0, jwt.ErrTokenRequiredClaimMissing},
+		{"iss a list", sign(jwt.SigningMethodHS256, []string{"app"}, hs.sign), "app", hs, 0, jwt.ErrInvalidType},
+		{"expired", sign(jwt.SigningMethodHS256, "app", hs.sign), "app", hs, time.Minute, jwt.ErrTokenExpired},
+		{"RFC 8725 §2.1 HS256 with the RSA public key's text", sign(jwt.SigningMethodHS256, "app", rsText), "app", rsPublic, 0, jwt.ErrTokenSignatureInvalid},
+		{"RFC 8725 §2.1 HS256 with the EC public key's text", sign(jwt.SigningMethodHS256, "app", ecText), "app", ecPublic, 0, jwt.ErrTokenSignatureInvalid},
+		{"RFC 8725 §2.1 none", sign(jwt.SigningMethodNone, "app", jwt.UnsafeAllowNoneSignatureType), "app", rsPublic, 0, jwt.ErrTokenSignatureInvalid},
+		{"RFC 8725 §3.1 PS256 where RS256 is due", sign(jwt.SigningMethodPS256, "app", rs), "app", rsPublic, 0, jwt.ErrTokenSignatureInvalid},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := VerifyBearer(tt.token, tt.iss, tt.key, signedAt.Add(tt.late)); !errors.Is(err, tt.want) {
+				t.Errorf("VerifyBearer(%q, %q, %v) = %v, want %v", tt.token, tt.iss, tt.key, err, tt.want)
+			}
+		})
+	}
+	if err := VerifyBearer(sign(jwt.SigningMethodHS256, "app", hs.sign), "app", Key{}, signedAt); err == nil {
+		t.Error("VerifyBearer without a key: nil, want an error")
+	}
+}
+
+// A public key is told apart before anything is to be signed with it.
+func TestNewSignerOfPublicKey(t *testing.T) {
+	key, err := ParseVerifyKey(keyFile(t, publicPEM(t, &ecKey(t, elliptic.P256()).PublicKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if got, _ := recover().(string); !strings.Contains(got, "ES256 key of a Signer is a public key") {
+			t.Errorf("NewSigner panics with %q, want it to say that the key is public", got)
+		}
+	}()
+	NewSigner("edge", key)
+}
+
 func BenchmarkToken(b *testing.B) {
 	s := NewSigner("pushpin", parseKey(b, "changeme"))
 	b.ReportAllocs()

@@ -30,7 +30,7 @@ func clearEnv(t *testing.T) {
 func edgeNames(cfg *config) []string {
 	var names []string
 	for _, ep := range cfg.edges {
-		names = append(names, ep.name)
+		names = append(names, ep.Name)
 	}
 	return names
 }
@@ -42,9 +42,10 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &config{
-		listen:   ":8080",
-		store:    storeConfig{bus: bus.Config{Name: "origin"}, dir: "headline-data", listen: "127.0.0.1:4222"},
-		logLevel: slog.LevelInfo, logFormat: "text",
+		listen:    ":8080",
+		store:     storeConfig{bus: bus.Config{Name: "origin"}, dir: "headline-data", listen: "127.0.0.1:4222"},
+		keepAlive: 15 * time.Second,
+		logLevel:  slog.LevelInfo, logFormat: "text",
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("defaults are %+v, want %+v", cfg, want)
@@ -132,6 +133,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"hold-timeout with a fraction", []string{"-hold-timeout", "1500ms"}, nil, "-hold-timeout 1.5s: must be whole seconds from 0s to 1h"},
 		{"hold-timeout negative", []string{"-hold-timeout", "-1s"}, nil, "-hold-timeout -1s: must be"},
 		{"hold-timeout too long", []string{"-hold-timeout", "3601s"}, nil, "-hold-timeout 1h0m1s: must be"},
+		{"keep-alive with a fraction", []string{"-keep-alive", "1500ms"}, nil, "-keep-alive 1.5s: must be whole seconds from 0s to 1h"},
+		{"keep-alive negative", []string{"-keep-alive", "-1s"}, nil, "-keep-alive -1s: must be"},
 		{"hold-timeout without unit", nil, map[string]string{"MARQUEE_ORIGIN_HOLD_TIMEOUT": "55"}, "MARQUEE_ORIGIN_HOLD_TIMEOUT"},
 		{"log-level", []string{"-log-level", "INFO+1"}, nil, `-log-level "INFO+1": must be debug, info, warn or error`},
 		{"log-format", []string{"-log-format", "xml"}, nil, `-log-format "xml": must be text or json`},
@@ -139,6 +142,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"empty edge", []string{"-edge", " "}, nil, "want a control URL"},
 		{"second of two edges", nil, map[string]string{"MARQUEE_ORIGIN_EDGE": "http://a:1 b"}, `control URL "b"`},
 		{"GRIP_URL", nil, map[string]string{"GRIP_URL": "tcp://a:1"}, `GRIP_URL: control URL "tcp://a:1"`},
+		{"edge with verify-iss", []string{"-edge", "http://a/?key=x&verify-iss=me"}, nil, "-edge: control URL has verify-iss"},
 		{"sig-key", []string{"-sig-key", "base64:%"}, nil, "-sig-key: parse key"},
 		{"config missing", []string{"-config", filepath.Join(t.TempDir(), "none")}, nil, "none"},
 	}
@@ -162,7 +166,7 @@ func TestConfigHelp(t *testing.T) {
 	if _, err := parseConfig([]string{"-h"}, &stdout); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("parseConfig(-h) error %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"-listen", "-data", "-edge", "-sig-key", "-hold-timeout", "-log-level", "-log-format", "-version", "-config", envPrefix} {
+	for _, name := range []string{"-listen", "-data", "-edge", "-sig-key", "-hold-timeout", "-keep-alive", "-log-level", "-log-format", "-version", "-config", envPrefix} {
 		if !strings.Contains(stdout.String(), name) {
 			t.Errorf("help does not have %s:\n%s", name, &stdout)
 		}

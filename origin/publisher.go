@@ -58,13 +58,13 @@ type publisher struct {
 
 // newPublisher starts a publisher to the control endpoints. The caller ends it
 // with close.
-func newPublisher(endpoints []*endpoint, log *slog.Logger) *publisher {
+func newPublisher(endpoints []*grip.Endpoint, log *slog.Logger) *publisher {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &publisher{log: log, cancel: cancel}
 	for _, ep := range endpoints {
 		e := &edge{
 			endpoint: ep,
-			log:      log.With("edge", ep.name),
+			log:      log.With("edge", ep.Name),
 			client: &http.Client{
 				Timeout: attemptTimeout,
 				// A control endpoint that redirects is a wrong URL: say so.
@@ -94,6 +94,7 @@ func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
 			Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 			Body:   h.json,
 		}},
+		HTTPStream: &grip.HTTPStream{Content: h.event},
 	}
 	p.last.Store(&item)
 	if err := p.bus.Load().PublishItem(item); err != nil {
@@ -167,7 +168,7 @@ func (d *delivery) tried() {
 // An edge is one control endpoint and what waits for it.
 type edge struct {
 	// Immutable after newPublisher.
-	endpoint  *endpoint
+	endpoint  *grip.Endpoint
 	client    *http.Client
 	log       *slog.Logger
 	queueCh   chan *delivery // publish to deliverLoop; closed by publisher.close
@@ -276,7 +277,7 @@ func (e *edge) ended(err error) {
 // good: any 2xx, or a refusal, which it logs and which no repetition would
 // change. An error is worth another attempt.
 func (e *edge) attempt(ctx context.Context, d *delivery) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.endpoint.publishURL, bytes.NewReader(d.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.endpoint.PublishURL, bytes.NewReader(d.body))
 	if err != nil {
 		return err
 	}
@@ -286,7 +287,9 @@ func (e *edge) attempt(ctx context.Context, d *delivery) error {
 	// key, which is not sent, lets net/http do so on a connection that the edge
 	// closed while it was idle.
 	req.Header["Idempotency-Key"] = nil
-	e.endpoint.authorize(req, time.Now())
+	if value := e.endpoint.Authorization(time.Now()); value != "" {
+		req.Header.Set("Authorization", value)
+	}
 	resp, err := e.client.Do(req)
 	if err != nil {
 		return err
