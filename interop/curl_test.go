@@ -147,7 +147,7 @@ func TestCurlStream(t *testing.T) {
 			if tt.chunked {
 				c.want(t, `(?im)^Transfer-Encoding: chunked$`)
 			}
-			c.want(t, `\n\nretry: 100\n\n`)
+			c.want(t, `\n\nretry: 100\n`)
 			m := s.origin.mustPut("for " + tt.name)
 			c.want(t, `\ndata: {"id":`+m.id()+`,.*\n\n(:\n\n)+`) // keep-alives after it
 			c.wantNone(t, `(?im)^(Grip-|Content-Length)`)
@@ -159,6 +159,25 @@ func TestCurlStream(t *testing.T) {
 				t.Errorf("curl ended with %v, want a clean end", err)
 			}
 		})
+	}
+}
+
+// A stream in gzip arrives message by message, not when the coder's buffer is
+// full. Pushpin does not compress, which is an answer to Accept-Encoding, too.
+func TestCurlCompressed(t *testing.T) {
+	s := newStand(t)
+	c := startCurl(t, "--compressed", "--header", "Accept-Encoding: gzip", s.url("/feed/stream?after=0"))
+	c.want(t, `\n\nretry: 100\n`)
+	if *subjectFlag == "edge" {
+		c.want(t, `(?im)^Content-Encoding: gzip$`)
+	}
+	for i := range 3 {
+		m := s.origin.mustPut("message " + strconv.Itoa(i))
+		c.want(t, `\ndata: {"id":`+m.id()+`,.*\n$`) // the event with the empty line that ends it
+	}
+	s.origin.farewell()
+	if err := c.p.wait(t); err != nil {
+		t.Errorf("curl ended with %v, want a clean end", err)
 	}
 }
 
