@@ -214,7 +214,14 @@ func (a *ask) channels(answer *upstream.Answer) []grip.Channel {
 // on: so thousands of streams cost the origin one request.
 func (a *ask) open(answer *upstream.Answer) {
 	l, g := a.loop, a.group
-	response := answer.Response
+	response, err := a.service.begun(answer)
+	if err != nil {
+		l.unfiltered(a.service, err)
+		a.give(fanout.NewAnswer(a.finish.On(a.service.failure(&upstream.Failure{
+			Code: http.StatusBadGateway, Reason: "Error while proxying to origin.", Debug: err.Error(),
+		}))))
+		return
+	}
 	if a.finish == nil || !a.finish.Whole { // a stream is no script
 		response = a.finish.On(response)
 	}

@@ -103,6 +103,23 @@ func (f *filtering) end(err error) {
 	})
 }
 
+// begun returns the response with what the origin gives streams to begin with, or
+// to go on with, to which build-id is applied, too (GRIP §4.1).
+func (s *service) begun(answer *upstream.Answer) (grip.Response, error) {
+	r := answer.Response
+	if answer.Hold == nil || answer.Body != nil {
+		return r, nil
+	}
+	for _, c := range answer.Hold.Channels {
+		if slices.Contains(c.Filters, grip.FilterBuildID) {
+			body, err := grip.Rewrite([]string{grip.FilterBuildID}, answer.Hold.Meta, s.prefixed(answer.Hold.Channels), r.Body)
+			r.Body = body
+			return r, err
+		}
+	}
+	return r, nil
+}
+
 // unfiltered notes that somebody does not get an item because a filter failed.
 func (l *loop) unfiltered(s *service, err error) {
 	s.counts.unfiltered.Add(1)

@@ -88,8 +88,17 @@ func (s *stream) append(answer *upstream.Answer) {
 		}
 	}
 	s.obey(answer)
-	if body := answer.Response.Body; len(body) > 0 {
-		s.loop.shard.Append(&s.group, fanout.NewPiece(body))
+	begun, err := s.service.begun(answer)
+	if err != nil {
+		s.loop.unfiltered(s.service, err)
+		if answer.Body != nil {
+			answer.Body.Close()
+		}
+		s.cut()
+		return
+	}
+	if len(begun.Body) > 0 {
+		s.loop.shard.Append(&s.group, fanout.NewPiece(begun.Body))
 	}
 	if s.state != ended {
 		s.begin(answer)

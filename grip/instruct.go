@@ -217,10 +217,10 @@ func parseStatus(h Header) (status, error) {
 	digits, reason, _ := strings.Cut(h.Get("Grip-Status"), " ")
 	code, err := strconv.ParseUint(digits, 10, 31)
 	if err != nil {
-		return status{}, errors.New("failed to parse Grip-Status")
+		return status{}, errors.New("Grip-Status contains invalid status code")
 	}
 	if !isFinal(int(code)) {
-		return status{}, errors.New("Grip-Status must be from 200 to 999")
+		return status{}, errors.New("Grip-Status contains invalid status code")
 	}
 	if breaksLine(reason) {
 		return status{}, errors.New("Grip-Status contains CR, LF or NUL")
@@ -284,7 +284,7 @@ func jsonResponse(body object, given status) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	r, err := o.response("'response'")
+	r, err := o.response("response")
 	if err != nil {
 		return Response{}, err
 	}

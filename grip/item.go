@@ -89,7 +89,7 @@ func refusedItem(i, n int, err error) *PublishError {
 func parseItem(raw json.RawMessage) (Item, error) {
 	o, ok := as[object](raw)
 	if !ok {
-		return Item{}, errors.New("publish item is not an object")
+		return Item{}, errors.New("publish item object is not an object")
 	}
 	if _, ok := o["channel"]; !ok {
 		return Item{}, absent(itemOwner, "channel")

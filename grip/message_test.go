@@ -82,8 +82,8 @@ func TestParseMessageErrors(t *testing.T) {
 		{"J of a tnetstring", "J0:}", "Message is not valid JSON."},
 		{"J of bytes", "J\"\xff\"", "Message is not valid JSON."},
 		{"T of JSON", "T{}", "Message is not a valid tnetstring."},
-		{"no dictionary", "1:1#", "Invalid format: publish item is not an object"},
-		{"no object", "J1", "Invalid format: publish item is not an object"},
+		{"no dictionary", "1:1#", "Invalid format: publish item object is not an object"},
+		{"no object", "J1", "Invalid format: publish item object is not an object"},
 		{"§5.2 no channel", "0:}", "Invalid format: publish item object does not contain 'channel'"},
 		{"§5.2 no formats", tnet(Dict{{"channel", "c"}}), "Invalid format: no formats specified"},
 		{"§5.2 empty formats", tnet(Dict{{"channel", "c"}, {"formats", Dict{}}}), "Invalid format: no formats specified"},
@@ -127,8 +127,8 @@ func TestParseItemsDict(t *testing.T) {
 		{"§5.2 no items", nil, -1, "Invalid format: object does not contain 'items'"},
 		{"§5.2 items of another type", Dict{{"items", int64(7)}}, -1, "Invalid format: object contains 'items' with wrong type"},
 		{"items of bytes", Dict{{"items", "\xff"}}, -1, "Invalid format: object contains 'items' with wrong type"},
-		{"an item that is none", Dict{{"items", []any{one, int64(7)}}}, 1, "Invalid format: publish item is not an object (item 1)"},
-		{"an item that is null", Dict{{"items", []any{nil}}}, 0, "Invalid format: publish item is not an object"},
+		{"an item that is none", Dict{{"items", []any{one, int64(7)}}}, 1, "Invalid format: publish item object is not an object (item 1)"},
+		{"an item that is null", Dict{{"items", []any{nil}}}, 0, "Invalid format: publish item object is not an object"},
 		{"an item that is not text", Dict{{"items", []any{one, two, Dict{{"channel", "\xff"}}}}}, 2, "Invalid format: 'channel' of publish item object contains text that is not UTF-8 (item 2)"},
 	} {
 		items, err := ParseItemsDict(test.args)
