@@ -346,6 +346,7 @@ func (a *ask) beginHold(c *conn) {
 	c.state = held
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)
+	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
@@ -357,6 +358,7 @@ func (a *ask) beginHold(c *conn) {
 func (a *ask) released(c *conn) {
 	c.loop.holds.Add(-1)
 	c.loop.counts(a.service).holds.Add(-1)
+	c.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, -1)
 }
 
 // complete passes on an answer that is no hold. If it names the channels that

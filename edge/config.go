@@ -41,6 +41,7 @@ type Config struct {
 	UpstreamKey     string
 	Forwarding      forwarding
 	AutoCrossOrigin bool
+	ZeroMQ          zeroMQ
 	Debug           bool
 
 	// How to hold.
@@ -119,6 +120,7 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
 	fs.StringVar(&c.UpstreamKey, "upstream-key", "", "`key` of the GRIP proxy in front of this one, whose signed requests pass as they are: text, base64:..., or file:PATH; none, nobody is trusted so")
 	c.Forwarding.flags(fs)
+	c.ZeroMQ.flags(fs)
 	fs.BoolVar(&c.AutoCrossOrigin, "auto-cross-origin", false, "let pages of every origin read all answers (CORS, and JSON-P), as the route option aco does")
 	fs.BoolVar(&c.Debug, "debug", false, "tell clients why the origin's answer could not be used, as the route option debug does")
 	fs.StringVar(&c.SigKey, "sig-key", "", "`key` for that signature: text, base64:..., or file:PATH; none, no signature. Better by environment or file than on the command line")
@@ -194,6 +196,9 @@ func (c *Config) validate() error {
 	}
 	if c.upstreamKey, err = grip.ParseKey(c.UpstreamKey); err != nil {
 		bad("-upstream-key: %w", err)
+	}
+	if f := c.ZeroMQ.StatsFormat; f != "tnetstring" && f != "json" {
+		bad("-stats-format is %q: it takes tnetstring or json", f)
 	}
 	if c.SigKey != "" && c.SigIss == "" {
 		bad("-sig-iss is empty: a signature needs an issuer")

@@ -42,6 +42,7 @@ type conn struct {
 	stream  *stream     // streaming
 	sum     fanout.Sum  // of the content sent: streaming
 	tail    *tail       // what waits while slow: streaming; nil for nothing
+	id      uint64      // for the tracker; 0 while it does not know the client
 	agent   string      // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
 	// request, to be parsed before what gnet has.
@@ -88,6 +89,7 @@ func (c *conn) gone() {
 	c.state = closed
 	c.loop.wheel.remove(c)
 	c.leave(was)
+	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
 	if was != moved {
 		c.loop.edge.departed()

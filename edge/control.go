@@ -118,6 +118,7 @@ func (e *edge) publish(w http.ResponseWriter, r *http.Request) {
 
 // publishItem gives an item to the clients of this edge.
 func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
+	e.metrics.received(&item)
 	d, fate := e.hub.Publish(item)
 	e.metrics.published(fate)
 	return d, fate

@@ -19,6 +19,7 @@ import (
 	"marquee/grip"
 	"marquee/httpparse"
 	"marquee/upstream"
+	"marquee/zmq"
 )
 
 // edge is the whole server.
@@ -35,7 +36,10 @@ type edge struct {
 	maxConnections int
 	full           *fanout.Answer
 	metrics        *metrics
-	cluster        *cluster // nil without -nats
+	cluster        *cluster    // nil without -nats
+	inputs         *zmq.Inputs // nil without ZeroMQ
+	stats          *zmq.Stats  // nil without -stats-zmq
+	tracker        *tracker    // nil where nobody is told of clients
 
 	leases leases
 
@@ -115,6 +119,10 @@ func (e *edge) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.openZeroMQ(ctx); err != nil {
+		control.Close()
+		return err
+	}
 	server := e.controlServer()
 
 	var group actors.Group
@@ -138,6 +146,10 @@ func (e *edge) run(ctx context.Context) error {
 		clusterCtx, leave := context.WithCancel(context.Background())
 		group.Add(func() error { return e.cluster.run(clusterCtx, e.node(addresses, control.Addr())) },
 			func(error) { leave() })
+	}
+	for _, run := range e.zeroMQActors() {
+		zeroCtx, end := context.WithCancel(context.Background())
+		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
 	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
@@ -183,8 +195,8 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:  e.hub.NewShard(b.ring),
-			parser: httpparse.NewParser(httpparse.Limits{}),
+			shard:   e.hub.NewShard(b.ring),
+			parser:  httpparse.NewParser(httpparse.Limits{}),
 			index:   len(e.loops),
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),

@@ -44,6 +44,7 @@ func (l *loop) way(c *conn, req *httpparse.Request) way {
 		return w
 	}
 	l.counts(w.service).requests.Add(1)
+	e.tracker.requested(c, w)
 	c.agent = ""
 	for _, f := range req.Fields {
 		switch {

@@ -265,11 +265,7 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 		l.field = appendLower(l.field[:0], []byte(name))
 		return removed(req, l.field) && !(w.trusted && bytes.HasPrefix(l.field, []byte("grip-")))
 	})
-	peer, _, err := net.SplitHostPort(c.gc.RemoteAddr().String())
-	if err != nil {
-		peer = ""
-	}
-	h = cfg.Forwarding.apply(h, peer, w.secure, w.trusted)
+	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
 	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))
 	if rt.AsHost != "" {
 		host = rt.AsHost
@@ -282,6 +278,15 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 		Header:  h,
 		Trusted: w.trusted,
 	}
+}
+
+// peerOf returns a client's address without its port.
+func peerOf(c *conn) string {
+	host, _, err := net.SplitHostPort(c.gc.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // method returns a method as a string, without making one for the usual ones.

@@ -48,6 +48,8 @@ type stream struct {
 	slow      route.SlowPolicy
 	slowBytes int
 
+	tracked []grip.Channel // what the tracker was told
+
 	ticket   *upstream.Ticket
 	put      int // times that a link was asked: a result of an earlier time is void
 	failures int // in a row
@@ -172,6 +174,7 @@ func (s *stream) goOn(answer *upstream.Answer) {
 		shard.Finish(&s.group)
 	case answer.Hold == nil:
 		shard.Leave(&s.watch)
+		s.track(nil)
 		s.state = linking
 		s.whenTaken(func() { s.ask(time.Time{}) })
 	default:
@@ -182,6 +185,7 @@ func (s *stream) goOn(answer *upstream.Answer) {
 // hold follows the channels from here on, if nothing is missing.
 func (s *stream) hold(channels []grip.Channel) {
 	s.state, s.failures = following, 0
+	s.track(channels)
 	standing := s.follow(channels)
 	switch {
 	case s.state != following: // has ended, or waits for a filter's answer
@@ -195,6 +199,17 @@ func (s *stream) hold(channels []grip.Channel) {
 		})
 		s.arm()
 	}
+}
+
+// track tells the tracker which channels the streams hold now.
+func (s *stream) track(channels []grip.Channel) {
+	t := s.loop.edge.tracker
+	if t == nil {
+		return
+	}
+	t.hold(grip.HoldStream, channels, s.group.Len())
+	t.hold(grip.HoldStream, s.tracked, -s.group.Len())
+	s.tracked = slices.Clone(channels)
 }
 
 // follow tells the shard which channels to follow, and from where.
@@ -287,6 +302,7 @@ func (s *stream) Unfiltered(err error) { s.loop.unfiltered(s.service, err) }
 func (s *stream) left() {
 	s.loop.holds.Add(-1)
 	s.loop.counts(s.service).streams.Add(-1)
+	s.loop.edge.tracker.hold(grip.HoldStream, s.tracked, -1)
 	s.tellGone()
 	if s.group.Len() == 0 && s.state != ended {
 		s.end()
@@ -336,6 +352,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening) {
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
 	l.holds.Add(1)
 	l.counts(s.service).streams.Add(1)
+	l.edge.tracker.hold(grip.HoldStream, s.tracked, 1)
 	s.group.Join(&c.hold, c)
 	l.wheel.set(c, askingCheck)
 	if c.push(o.Wire(c.hold.Variant)); c.state == closed {

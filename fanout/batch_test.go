@@ -251,7 +251,7 @@ func TestOutcomesOfStreams(t *testing.T) {
 	wantGot(t, []*client{cs[0], cs[1], cs[3], more[0]}, "+1+2", "end")
 	wantGot(t, cs[2:3], "+1+2")
 	for _, r := range st.receipts {
-		want := Receipt{Channel: "c", ID: r.ID, Fate: "delivered", Matched: 7, Written: 3, Queued: 1, Dropped: 1, Shed: 2, Complete: true}
+		want := Receipt{Channel: "c", ID: r.ID, Fate: "delivered", Matched: 7, Streams: 7, Written: 3, Queued: 1, Dropped: 1, Shed: 2, Complete: true}
 		if r != want {
 			t.Errorf("got receipt %+v, want %+v", r, want)
 		}

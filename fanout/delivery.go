@@ -34,6 +34,7 @@ type Receipt struct {
 	Fate    string `json:"fate"`
 	// Matched = Written + Queued + Dropped + Shed.
 	Matched int64 `json:"matched"`
+	Streams int64 `json:"streams"` // of Matched, holds of mode stream
 	Written int64 `json:"written"`
 	Queued  int64 `json:"queued"`  // behind clients that read slowly
 	Dropped int64 `json:"dropped"` // gone before the write
@@ -62,6 +63,7 @@ type Delivery struct {
 
 	loops   atomic.Int32 // still writing
 	given   Tally
+	streams atomic.Int64
 	missed  atomic.Int64
 	elapsed atomic.Int64 // ns; set when the last loop is done
 	doneCh  chan struct{}
@@ -97,6 +99,7 @@ func (d *Delivery) Receipt(fate Fate) Receipt {
 		Dropped: d.given.Of(Dropped), Shed: d.given.Of(Shed), Missed: d.missed.Load(),
 		Elapsed: float64(d.elapsed.Load()) / float64(time.Millisecond),
 	}
+	r.Streams = d.streams.Load()
 	r.Matched = r.Written + r.Queued + r.Dropped + r.Shed
 	select {
 	case <-d.doneCh:
@@ -176,8 +179,9 @@ func (d *Delivery) content(t *Template, mode grip.HoldMode) []byte {
 }
 
 // loopDone adds one loop's share. The last loop ends the delivery.
-func (d *Delivery) loopDone(given tally, missed int64) {
+func (d *Delivery) loopDone(given tally, streams, missed int64) {
 	d.given.add(given, 1)
+	d.streams.Add(streams)
 	d.missed.Add(missed)
 	if d.loops.Add(-1) == 0 {
 		d.finish()

@@ -56,7 +56,7 @@ func TestReceipt(t *testing.T) {
 		t.Errorf("hub was told %+v, want %+v", st.receipts, want)
 	}
 	text, err := json.Marshal(want)
-	if want := `{"channel":"c","id":"8","fate":"delivered","matched":7,"written":3,"queued":1,"dropped":3,"shed":0,"missed":4,"elapsed_ms":7,"complete":true}`; string(text) != want || err != nil {
+	if want := `{"channel":"c","id":"8","fate":"delivered","matched":7,"streams":0,"written":3,"queued":1,"dropped":3,"shed":0,"missed":4,"elapsed_ms":7,"complete":true}`; string(text) != want || err != nil {
 		t.Errorf("got JSON %s (%v), want %s", text, err, want)
 	}
 }

@@ -5,6 +5,7 @@ package fanout
 type progress struct {
 	delivery *Delivery
 	given    tally
+	streams  int64 // of given, those of streams
 	missed   int64
 	open     int // batches, and whoever else has not done with it
 }
@@ -16,7 +17,7 @@ func (p *progress) release() {
 		return
 	}
 	if p.open--; p.open == 0 {
-		p.delivery.loopDone(p.given, p.missed)
+		p.delivery.loopDone(p.given, p.streams, p.missed)
 	}
 }
 
@@ -113,6 +114,9 @@ func (b *batch) settle(a addition) {
 	if p := a.progress; p != nil {
 		for o, n := range given {
 			p.given[o] += n
+			if b.answer == nil {
+				p.streams += n
+			}
 		}
 		p.release()
 	}
