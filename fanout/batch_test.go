@@ -428,6 +428,11 @@ func TestDoubtOfStreams(t *testing.T) {
 	s.Resume(&a.watch, channels("c@7"))
 	s.Recheck(5)
 	a.want(t, "missed", "missed")
+	s.Doubt("c")
+	s.Pause(&a.watch) // the origin is asked after the doubt
+	s.Resume(&a.watch, channels("c@7"))
+	s.Recheck(5)
+	a.want(t, "missed", "missed")
 	a.leave(s)
 	st.wantEmpty()
 }

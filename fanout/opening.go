@@ -52,7 +52,7 @@ func (o *Opening) Wire(v Variant) []byte {
 	}
 	h := Head{Response: o.response, Length: -1, Chunked: v&Raw == 0, Variant: v, Varies: o.coded}
 	w := h.Append(make([]byte, 0, 512+len(o.response.Body)))
-	if v&HeadOnly == 0 {
+	if v&HeadOnly == 0 && !o.Bodiless() {
 		w = append(w, frame(beginCoding(v.Coding()), v)...)
 		w = append(w, o.content.Wire(v)...)
 	}
