@@ -19,7 +19,7 @@ const (
 // allCases are those of every section.
 func allCases() []testCase {
 	return slices.Concat(requestCases, instructCases, longPollCases, streamCases, publishCases, sharingCases,
-		filterCases, routeCases, crossOriginCases)
+		filterCases, routeCases, crossOriginCases, recoverCases)
 }
 
 // differences returns the table of the cases that differ, by section.

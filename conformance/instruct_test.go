@@ -262,7 +262,7 @@ var instructCases = []testCase{
 		s.get("").want(200, "body").wantNoGrip()
 	}},
 
-	{name: "1.4 without response the client gets 200 and nothing else", run: func(s *scene) {
+	{name: "1.4 an instruct without response", run: func(s *scene) {
 		s.origin(instruct(`{}`, "X-A: 1"))
 		a := s.get("").wantNone("X-A")
 		if s.pushpin {

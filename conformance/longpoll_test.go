@@ -137,7 +137,7 @@ var longPollCases = []testCase{
 		why:     "it is when the answer was made (RFC 9110 §6.6.1), and caches count from it",
 		notice:  "a right date",
 	}},
-	{name: "2 a request that is none is answered 400 or cut off", run: func(s *scene) {
+	{name: "2 bytes that are no request", run: func(s *scene) {
 		c := s.dial()
 		c.send("this is no request\r\n\r\n")
 		if s.pushpin {
@@ -169,7 +169,7 @@ var longPollCases = []testCase{
 		why:     "RFC 6585 §5",
 		notice:  "an answer in place of a reset",
 	}},
-	{name: "2 a request with two different lengths is refused", run: func(s *scene) {
+	{name: "2 a request with two different lengths", run: func(s *scene) {
 		s.origin(reply(200, "ok"))
 		c := s.dial()
 		c.send("POST /$P HTTP/1.1\r\nHost: grip.test\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")
@@ -320,7 +320,6 @@ var longPollCases = []testCase{
 		for _, c := range []struct{ hold, patch string }{
 			{`{"a":1}`, `[{"op":"test","path":"/a","value":2},{"op":"replace","path":"/a","value":3}]`},
 			{`{"a":1}`, `[{"op":"remove","path":"/b"}]`},
-			{`{"a":1}`, `[{"op":"unheard","path":"/a"}]`},
 			{`not json`, `[{"op":"add","path":"/a","value":1}]`},
 		} {
 			s := newScene(s.T)
@@ -331,6 +330,26 @@ var longPollCases = []testCase{
 				s.Errorf("%s on %s: client got %d %q, want 502", c.patch, c.hold, a.code, a.body)
 			}
 		}
+	}},
+	{name: "3.2 a body-patch that is none", run: func(s *scene) {
+		s.origin(reply(200, `{"a":1}`, "Grip-Hold: response", "Grip-Channel: $C"))
+		c := s.hold()
+		patch := item("", "", `"http-response":{"body-patch":[{"op":"unheard","path":"/a"}]}`)
+		if s.pushpin {
+			s.publish(patch)
+			c.answer().want(502, "Error while proxying to origin.\n")
+			return
+		}
+		if a := s.post(`{"items":[` + patch + `]}`); a.code != 400 || !strings.HasPrefix(a.body, "Invalid format: ") {
+			s.Errorf("publisher got %d %q, want 400", a.code, a.body)
+		}
+		s.publish(response("", "", "news"))
+		c.answer().want(200, "news")
+	}, differs: &difference{
+		pushpin: "takes a patch with an unknown operation, and answers all who are held 502",
+		marquee: "refuses it with 400",
+		why:     "the publisher made the mistake, not the clients",
+		notice:  "the publisher sees what is wrong",
 	}},
 	{name: "3.2 close and unknown actions do nothing to a response hold", run: func(s *scene) {
 		s.origin(poll("$C"))
@@ -509,7 +528,7 @@ var longPollCases = []testCase{
 		c.answer().want(200, "asked again")
 		s.wantFields(s.asked(), map[string]string{"Host": "target.example"})
 	}},
-	{name: "3.4 a retry that finds the origin broken is answered 502", run: func(s *scene) {
+	{name: "3.4 a retry that finds the origin broken", run: func(s *scene) {
 		s.origin(poll("$C; prev-id=1"), "")
 		c := s.hold()
 		s.publish(response("3", "2", "three"))

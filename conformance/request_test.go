@@ -86,7 +86,7 @@ var requestCases = []testCase{
 			}
 		}
 	}},
-	{name: "1.1 Grip-Feature does not promise sessions", run: func(s *scene) {
+	{name: "1.1 Grip-Feature and sessions", run: func(s *scene) {
 		got := strings.Split(s.wantAsked(nil).field("Grip-Feature"), ", ")
 		if has := slices.Contains(got, "session"); has != either(s, true, false) {
 			s.Errorf("Grip-Feature is %q, has session: %v", got, has)
@@ -113,7 +113,7 @@ var requestCases = []testCase{
 			s.Errorf("Grip-Sig claims %v, want iss %s", claims, signatureID)
 		}
 	}},
-	{name: "1.1 Grip-Sig is there without any key only in Pushpin", run: func(s *scene) {
+	{name: "1.1 Grip-Sig without a key", run: func(s *scene) {
 		if a := s.wantAsked(nil); a.has("Grip-Sig") != either(s, true, false) {
 			s.Errorf("origin got Grip-Sig: %q", a.field("Grip-Sig"))
 		}

@@ -57,6 +57,14 @@ func runCases(t *testing.T, cases []testCase) {
 	}
 }
 
+// runAlone runs cases one by one, and before those that run side by side: what
+// they do concerns all clients of the subject.
+func runAlone(t *testing.T, cases []testCase) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.run(newScene(t)) })
+	}
+}
+
 // newScene makes the scene of a test and lets the origin know it.
 func newScene(t *testing.T) *scene {
 	s := &scene{T: t, pushpin: proxy.pushpin, token: fmt.Sprintf("t%04dx", lastToken.Add(1)),

@@ -179,7 +179,13 @@ func (s *subject) awaitService() error {
 	probe.origin(reply(200, "", "Grip-Hold: response", "Grip-Channel: $C"))
 	s.origin.add(probe)
 	item := `{"items":[{"channel":"channel-t0000x","formats":{"http-response":{"body":""}}}]}`
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	deadline := time.Now().Add(patience)
+	for pause := 20 * time.Millisecond; time.Now().Before(deadline); pause += pause / 2 {
+		select {
+		case <-s.exitCh: // never when it was not started here
+			return errors.New("ended before it answered")
+		default:
+		}
 		nc, err := net.Dial("tcp", s.address)
 		if err != nil {
 			time.Sleep(10 * time.Millisecond)
@@ -190,7 +196,7 @@ func (s *subject) awaitService() error {
 			if r, err := http.Post("http://"+s.control+"/publish/", "application/json", strings.NewReader(item)); err == nil {
 				_ = r.Body.Close()
 			}
-			_ = nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			_ = nc.SetReadDeadline(time.Now().Add(pause))
 			if n, _ := nc.Read(make([]byte, 1)); n > 0 {
 				return nc.Close()
 			}
