@@ -30,6 +30,11 @@ type Config struct {
 	Control string
 	Origin  string
 
+	// Who may use the control endpoint; everybody without a key and a token.
+	ControlKey   string
+	ControlIss   string
+	ControlToken string
+
 	// How to ask.
 	ShareAll        bool
 	MaxOpenRequests int
@@ -52,7 +57,9 @@ type Config struct {
 	LogFormat string
 	Version   bool
 
-	key grip.Key // of SigKey
+	key          grip.Key // of SigKey
+	controlKey   grip.Key // of ControlKey
+	controlToken string   // of ControlToken
 }
 
 // reservedFiles is how many descriptors are kept back from clients, beside one
@@ -95,7 +102,10 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 		fs.PrintDefaults()
 	}
 	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times")
-	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); it has no authentication, keep it private")
+	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); without a -control-key or -control-token it asks nobody who he is, keep it private")
+	fs.StringVar(&c.ControlKey, "control-key", "", "`key` of the signed tokens that publishers and operators must have: text, base64:..., or file:PATH, there a public key will do. Better by environment or file than on the command line")
+	fs.StringVar(&c.ControlIss, "control-iss", "", "issuer of those tokens; none, any")
+	fs.StringVar(&c.ControlToken, "control-token", "", "`token`, as it is or file:PATH, that will do for them too, as bearer token or as password. Better by environment or file than on the command line")
 	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given (required)")
 	fs.BoolVar(&c.ShareAll, "share-all", false, "ask the origin once for all clients with equal GET requests, also while a hold for them is open")
 	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line")
@@ -150,6 +160,7 @@ func (c *Config) validate() error {
 	if err := checkAddress(c.Control); err != nil {
 		bad("-control is %q: %w", c.Control, err)
 	}
+	c.validateAccess(bad)
 	if origin, err := withPort(c.Origin); err != nil {
 		bad("-origin is %q: %w", c.Origin, err)
 	} else {
@@ -189,6 +200,20 @@ func (c *Config) validate() error {
 		bad("-log-format is %q: it takes text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+// validateAccess reads the key and the token of the control endpoint.
+func (c *Config) validateAccess(bad func(format string, args ...any)) {
+	var err error
+	if c.controlKey, err = grip.ParseVerifyKey(c.ControlKey); err != nil {
+		bad("-control-key: %w", err)
+	}
+	if c.ControlIss != "" && c.ControlKey == "" {
+		bad("-control-iss is %q, but -control-key is empty: only what is signed has an issuer", c.ControlIss)
+	}
+	if c.controlToken, err = readToken(c.ControlToken); err != nil {
+		bad("-control-token: %w", err)
+	}
 }
 
 // checkAddress reports what is wrong with an address to listen on.
