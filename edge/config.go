@@ -32,6 +32,11 @@ type Config struct {
 	Routes  string   // a file
 	Route   []string // lines of one
 
+	// Who may use the control endpoint; everybody without a key and a token.
+	ControlKey   string
+	ControlIss   string
+	ControlToken string
+
 	// How to ask.
 	ShareAll        bool
 	MaxOpenRequests int
@@ -59,8 +64,10 @@ type Config struct {
 	LogFormat string
 	Version   bool
 
-	key         grip.Key // of SigKey
-	upstreamKey grip.Key // of UpstreamKey
+	key          grip.Key // of SigKey
+	upstreamKey  grip.Key // of UpstreamKey
+	controlKey   grip.Key // of ControlKey
+	controlToken string   // of ControlToken
 }
 
 // reservedFiles is how many descriptors are kept back from clients, beside one
@@ -103,7 +110,10 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 		fs.PrintDefaults()
 	}
 	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times")
-	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); it has no authentication, keep it private")
+	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); without a -control-key or -control-token it asks nobody who he is, keep it private")
+	fs.StringVar(&c.ControlKey, "control-key", "", "`key` of the signed tokens that publishers and operators must have: text, base64:..., or file:PATH, there a public key will do. Better by environment or file than on the command line")
+	fs.StringVar(&c.ControlIss, "control-iss", "", "issuer of those tokens; none, any")
+	fs.StringVar(&c.ControlToken, "control-token", "", "`token`, as it is or file:PATH, that will do for them too, as bearer token or as password. Better by environment or file than on the command line")
 	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given")
 	fs.StringVar(&c.Routes, "routes", "", "`file` that says which origin answers which requests, as Pushpin's, in place of -origin; read again when it changes and on SIGHUP")
 	fs.Func("route", "one `line` of such a file; may be given several times", func(line string) error {
@@ -168,6 +178,7 @@ func (c *Config) validate() error {
 	if err := checkAddress(c.Control); err != nil {
 		bad("-control is %q: %w", c.Control, err)
 	}
+	c.validateAccess(bad)
 	switch named := c.Routes != "" || len(c.Route) > 0; {
 	case named && c.Origin != "":
 		bad("-origin and -routes or -route exclude each other: a route names its own origin")
@@ -218,6 +229,20 @@ func (c *Config) validate() error {
 		bad("-log-format is %q: it takes text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+// validateAccess reads the key and the token of the control endpoint.
+func (c *Config) validateAccess(bad func(format string, args ...any)) {
+	var err error
+	if c.controlKey, err = grip.ParseVerifyKey(c.ControlKey); err != nil {
+		bad("-control-key: %w", err)
+	}
+	if c.ControlIss != "" && c.ControlKey == "" {
+		bad("-control-iss is %q, but -control-key is empty: only what is signed has an issuer", c.ControlIss)
+	}
+	if c.controlToken, err = readToken(c.ControlToken); err != nil {
+		bad("-control-token: %w", err)
+	}
 }
 
 // checkAddress reports what is wrong with an address to listen on.

@@ -2,177 +2,213 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
 	"time"
 
 	"marquee/fanout"
-	"marquee/grip"
 )
 
 const (
-	// maxPublish is how long the body of a publish may be, in bytes.
+	// maxPublish is how long the body of a request may be, in bytes (GRIP §5.2).
 	maxPublish = 1_000_000
-	// receiptWait is how long a publisher who asked for receipts waits for
-	// the last write.
-	receiptWait = 5 * time.Second
+	// maxPublishHead is how long its request line and fields may be, in bytes,
+	// with all line ends (GRIP §5.2). What is longer than readPublishHead is
+	// refused by net/http, which says 431 where we say 400.
+	maxPublishHead  = 10_000
+	readPublishHead = 64 << 10
 )
 
-// controlServer is for publishers and operators.
-func (e *edge) controlServer() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { reply(w, r, http.StatusOK, "Marquee API") })
-	mux.HandleFunc("/publish", e.publish)
-	mux.HandleFunc("/publish/{$}", e.publish)
-	mux.HandleFunc("/healthz", e.healthz)
-	mux.Handle("/metrics", e.metrics.handler())
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { reply(w, r, http.StatusNotFound, "Not Found") })
+const (
+	plainText = "text/plain"
+	jsonText  = "application/json"
+)
+
+// control is the endpoint for publishers and operators (GRIP §5.2). Its answers
+// are those of Pushpin, but for the receipts; and connections stay open, so that
+// a publisher need not connect for each item.
+type control struct {
+	edge     *edge
+	access   *access
+	metrics  http.Handler
+	profiles *http.ServeMux
+}
+
+// refusal is the answer to a request that is not carried out. It is an error
+// whose text is the line for the publisher.
+type refusal struct {
+	status int
+	line   string
+}
+
+func (r *refusal) Error() string { return r.line }
+
+// controlServer returns the server of the control endpoint at that address.
+func (e *edge) controlServer(at net.Addr) *http.Server {
+	c := &control{edge: e, access: newAccess(e.cfg, at), metrics: e.metrics.handler(), profiles: http.NewServeMux()}
+	if !c.access.asks() && !isLoopback(at) {
+		e.log.Warn("whoever reaches the control endpoint may publish: set -control-key or -control-token, or let -control listen on loopback",
+			"control", at.String())
+	}
+	c.profiles.HandleFunc("/debug/pprof/", pprof.Index)
+	c.profiles.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	c.profiles.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	c.profiles.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       5 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+		Handler:                      c,
+		ReadHeaderTimeout:            10 * time.Second,
+		ReadTimeout:                  time.Minute,
+		IdleTimeout:                  5 * time.Minute,
+		MaxHeaderBytes:               readPublishHead,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
 }
 
-// publish takes items (GRIP's HTTP publishing endpoint). A publisher who
-// accepts JSON gets a receipt for each item; any other is answered as soon as
-// the items are on their way.
-func (e *edge) publish(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		reply(w, r, http.StatusMethodNotAllowed, "Method not allowed: "+r.Method+".")
+// ServeHTTP implements http.Handler. A slash at the end of the path does not
+// matter, and the path is not cleaned otherwise.
+func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+	if path == "/healthz" {
+		c.edge.healthz(w, r)
 		return
 	}
-	if mediaType(r) == "" {
-		reply(w, r, http.StatusNotAcceptable, "Not Acceptable. Supported formats are text/plain and application/json.")
+	if refused := c.access.check(r, time.Now()); refused != nil {
+		c.edge.log.Debug("control request refused", "method", r.Method, "path", path, "from", r.RemoteAddr, "err", refused)
+		c.access.challenge(w, r, refused)
+		refused.answer(w)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPublish))
-	var tooLarge *http.MaxBytesError
+	if refused := checkFrame(r); refused != nil {
+		refused.answer(w)
+		return
+	}
 	switch {
-	case errors.As(err, &tooLarge):
-		reply(w, r, http.StatusBadRequest, "Request body too large.")
-		return
-	case err != nil:
-		reply(w, r, http.StatusBadRequest, "Request body could not be read.")
-		return
+	case path == "/metrics":
+		c.metrics.ServeHTTP(w, r)
+	case strings.HasPrefix(path, "/debug/pprof"):
+		c.profiles.ServeHTTP(w, r)
+	case mediaType(r) == "":
+		refused := &refusal{http.StatusNotAcceptable, "Not Acceptable. Supported formats are text/plain and application/json."}
+		refused.answer(w)
+	case path == "":
+		reply(w, http.StatusOK, plainText, "Marquee API")
+	case path != "/publish" && path != "/recover":
+		reply(w, http.StatusNotFound, plainText, "Not Found")
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		reply(w, http.StatusMethodNotAllowed, plainText, "Method not allowed: "+r.Method+".")
+	case path == "/publish":
+		c.publish(w, r)
+	default:
+		c.edge.recover()
+		reply(w, http.StatusOK, mediaType(r), "Updated")
 	}
-	items, err := grip.ParseItems(body)
-	if err != nil {
-		e.metrics.refusedPublishes.Inc()
-		reply(w, r, http.StatusBadRequest, err.Error())
-		return
-	}
-	deliveries := make([]*fanout.Delivery, len(items))
-	fates := make([]fanout.Fate, len(items))
-	away := "" // why the other edges of the cluster did not get the items
-	for i, item := range items {
-		deliveries[i], fates[i] = e.publishItem(item)
-		if e.cluster != nil {
-			if err := e.cluster.publish(item); err != nil {
-				away = "published to the clients of this edge only: " + err.Error()
-			}
-		}
-	}
-	if away != "" {
-		e.log.Warn(away)
-	}
-	if mediaType(r) != "application/json" {
-		reply(w, r, http.StatusOK, "Published")
-		return
-	}
-	receipts := make([]fanout.Receipt, len(items))
-	timer := time.NewTimer(receiptWait)
-	defer timer.Stop()
-	for i, d := range deliveries {
-		if fates[i] == fanout.Delivered {
-			select {
-			case <-d.Done():
-			case <-timer.C:
-				timer.Reset(0) // the others are not waited for either
-			case <-r.Context().Done():
-				return
-			}
-		}
-		receipts[i] = d.Receipt(fates[i])
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(struct {
-		Message  string           `json:"message"`
-		Receipts []fanout.Receipt `json:"receipts"`
-		Warning  string           `json:"warning,omitempty"`
-	}{"Published", receipts, away})
 }
 
-// publishItem gives an item to the clients of this edge.
-func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
-	e.metrics.received(&item)
-	d, fate := e.hub.Publish(item)
-	e.metrics.published(fate)
-	return d, fate
+// checkFrame refuses a request by its size, or because it does not tell it: only
+// GET, HEAD, DELETE and OPTIONS need no Content-Length.
+func checkFrame(r *http.Request) *refusal {
+	needsLength := len(r.TransferEncoding) > 0
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+	default:
+		needsLength = needsLength || r.Header.Get("Content-Length") == ""
+	}
+	switch {
+	case headSize(r) > maxPublishHead:
+		return &refusal{http.StatusBadRequest, "Request header too large."}
+	case needsLength:
+		return &refusal{http.StatusLengthRequired, "Request requires Content-Length."}
+	case r.ContentLength > maxPublish:
+		return &refusal{http.StatusBadRequest, "Request body too large."}
+	}
+	return nil
+}
+
+// headSize returns how long the head of r was, in bytes, if it was written as
+// most are, with one space after a colon.
+func headSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n\r\n")
+	if r.Host != "" {
+		n += len("Host: \r\n") + len(r.Host)
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return n
 }
 
 // mediaType returns which of the two media types of an answer the publisher
-// wants, "" when neither.
+// accepts, "" when neither. Of several it is the last, as in Pushpin, whatever
+// their weights.
 func mediaType(r *http.Request) string {
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	if strings.TrimSpace(accept) == "" {
-		return "text/plain"
+	accept := r.Header.Values("Accept")
+	if len(accept) == 0 {
+		return plainText
 	}
-	for member := range strings.SplitSeq(accept, ",") {
+	found := ""
+	for member := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		name, _, _ := strings.Cut(member, ";")
 		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "text/plain", "text/*", "*/*":
-			return "text/plain"
-		case "application/json", "application/*":
-			return "application/json"
+		case plainText, "text/*", "*/*":
+			found = plainText
+		case jsonText, "application/*":
+			found = jsonText
 		}
 	}
-	return ""
+	return found
 }
 
-// reply answers with one line, as JSON where that is wanted.
-func reply(w http.ResponseWriter, r *http.Request, code int, line string) {
-	if mediaType(r) == "application/json" && code == http.StatusOK {
-		w.Header().Set("Content-Type", "application/json")
+// answer writes the refusal, which is plain text for everybody.
+func (r *refusal) answer(w http.ResponseWriter) { reply(w, r.status, plainText, r.line) }
+
+// reply answers with one line, or with an object that has it as its message.
+func reply(w http.ResponseWriter, code int, mediaType, line string) {
+	w.Header().Set("Content-Type", mediaType)
+	w.WriteHeader(code)
+	if mediaType == jsonText {
 		_ = json.NewEncoder(w).Encode(struct {
 			Message string `json:"message"`
 		}{line})
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain")
-	w.WriteHeader(code)
 	fmt.Fprintln(w, line)
 }
+
+// recover makes every loop ask the origin again for what it holds: items may
+// have been missed.
+func (e *edge) recover() { e.doubt((*fanout.Shard).DoubtAll) }
 
 // healthz says whether the edge serves: 503 when it drains, or when a loop has
 // not come round for a while.
 func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
+	say := func(code int, line string) {
+		typ := plainText
+		if code == http.StatusOK && mediaType(r) == jsonText {
+			typ = jsonText
+		}
+		reply(w, code, typ, line)
+	}
 	if e.draining.Load() {
-		reply(w, r, http.StatusServiceUnavailable, "draining")
+		say(http.StatusServiceUnavailable, "draining")
 		return
 	}
 	for _, l := range e.loops {
 		if last := l.ticked.Load(); last != 0 && time.Since(time.Unix(0, last)) > 5*time.Second {
-			reply(w, r, http.StatusServiceUnavailable, "an event loop does not come round")
+			say(http.StatusServiceUnavailable, "an event loop does not come round")
 			return
 		}
 	}
 	if e.cluster != nil && !e.cluster.bus.Connected() {
-		reply(w, r, http.StatusOK, "ok, but cut off from NATS: items published elsewhere do not come")
+		say(http.StatusOK, "ok, but cut off from NATS: items published elsewhere do not come")
 		return
 	}
-	reply(w, r, http.StatusOK, "ok")
+	say(http.StatusOK, "ok")
 }

@@ -123,7 +123,7 @@ func (e *edge) run(ctx context.Context) error {
 		control.Close()
 		return err
 	}
-	server := e.controlServer()
+	server := e.controlServer(control.Addr())
 
 	var group actors.Group
 	for _, ln := range listeners {

@@ -57,7 +57,7 @@ func ParseVerifyKey(s string) (Key, error) {
 		if len(secret) == 0 {
 			return Key{}, errors.New("parse key: no text after base64: is given")
 		}
-		return secretKey(secret)
+		return textKey(secret)
 	}
 	if path, ok := strings.CutPrefix(s, "file:"); ok {
 		key, err := readKey(path)
@@ -66,7 +66,7 @@ func ParseVerifyKey(s string) (Key, error) {
 		}
 		return key, nil
 	}
-	return secretKey([]byte(s))
+	return textKey([]byte(s))
 }
 
 // String says of which kind k is, and nothing of its secret.
@@ -83,13 +83,17 @@ func (k Key) GoString() string { return k.String() }
 // IsZero reports whether k is no key.
 func (k Key) IsZero() bool { return k.method == nil }
 
-// secretKey returns the key for HS256. It takes no PEM text for a secret: that of
-// a public key is known to all, and whoever knows it could sign (RFC 8725 §2.1).
-func secretKey(secret []byte) (Key, error) {
+// textKey returns the key for HS256. It takes no PEM text for a secret: that of a
+// public key is known to all, and whoever knows it could sign (RFC 8725 §2.1).
+func textKey(secret []byte) (Key, error) {
 	if block, _ := pem.Decode(secret); block != nil {
 		return Key{}, errors.New("parse key: a key in PEM must be in a file, given as file:PATH")
 	}
-	return Key{method: jwt.SigningMethodHS256, sign: secret, verify: secret}, nil
+	return secretKey(secret), nil
+}
+
+func secretKey(secret []byte) Key {
+	return Key{method: jwt.SigningMethodHS256, sign: secret, verify: secret}
 }
 
 func readKey(path string) (Key, error) {
@@ -104,7 +108,7 @@ func readKey(path string) (Key, error) {
 	if err != nil || len(secret) == 0 {
 		return Key{}, errors.New("neither PEM nor hexadecimal")
 	}
-	return secretKey(secret)
+	return secretKey(secret), nil
 }
 
 // pemKey returns the first private key in text, or the first public key when

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"marquee/fanout"
+	"marquee/grip"
+)
+
+// receiptWait is how long a publisher who asked for receipts waits for the last
+// write.
+const receiptWait = 5 * time.Second
+
+// errBodyCutOff is seen by those who close only their side, too early.
+var errBodyCutOff = &refusal{http.StatusBadRequest, "Request body could not be read."}
+
+// published is the answer to a publisher who accepts JSON.
+type published struct {
+	Message  string           `json:"message"`
+	Receipts []fanout.Receipt `json:"receipts"`
+	Warning  string           `json:"warning,omitempty"`
+}
+
+// publish takes items. A publisher who accepts JSON gets a receipt for each
+// item; any other is answered as soon as the items are on their way.
+func (c *control) publish(w http.ResponseWriter, r *http.Request) {
+	body, err := readPublish(r)
+	var items []grip.Item
+	if err == nil {
+		items, err = grip.ParseItems(body)
+	}
+	if err != nil {
+		c.edge.metrics.refusedPublishes.Inc()
+		reply(w, http.StatusBadRequest, plainText, err.Error())
+		return
+	}
+	deliveries := make([]*fanout.Delivery, len(items))
+	fates := make([]fanout.Fate, len(items))
+	warning := c.edge.publishAll(items, deliveries, fates)
+	if mediaType(r) != jsonText {
+		reply(w, http.StatusOK, plainText, "Published")
+		return
+	}
+	receipts := make([]fanout.Receipt, len(items))
+	timer := time.NewTimer(receiptWait)
+	defer timer.Stop()
+	for i, d := range deliveries {
+		if fates[i] == fanout.Delivered {
+			select {
+			case <-d.Done():
+			case <-timer.C:
+				timer.Reset(0) // the others are not waited for either
+			case <-r.Context().Done():
+				return
+			}
+		}
+		receipts[i] = d.Receipt(fates[i])
+	}
+	w.Header().Set("Content-Type", jsonText)
+	_ = json.NewEncoder(w).Encode(published{"Published", receipts, warning})
+}
+
+// readPublish reads the body of a publish, of which checkFrame has seen that it
+// is not too large.
+func readPublish(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, errBodyCutOff
+	}
+	return body, nil
+}
+
+// publishAll gives items, in order, to the clients of this edge and to the other
+// edges of the cluster. What became of them here goes into deliveries and fates.
+// The warning says why the others did not get them, "" when they did.
+func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fates []fanout.Fate) (warning string) {
+	for i, item := range items {
+		deliveries[i], fates[i] = e.publishItem(item)
+		if e.cluster != nil {
+			if err := e.cluster.publish(item); err != nil {
+				warning = "published to the clients of this edge only: " + err.Error()
+			}
+		}
+	}
+	if warning != "" {
+		e.log.Warn(warning)
+	}
+	return warning
+}
+
+// publishItem gives an item to the clients of this edge.
+func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
+	e.metrics.received(&item)
+	d, fate := e.hub.Publish(item)
+	e.metrics.published(fate)
+	return d, fate
+}
