@@ -240,7 +240,7 @@ var publishCases = []testCase{
 		}
 	}},
 	{name: "5.2 a body of more than 1,000,000 bytes is answered 400", run: func(s *scene) {
-		s.post(`{"items":[` + streamed("", "", strings.Repeat("x", 1000000)) + `]}`).want(400, "Request body too large.\n")
+		s.post(`{"items":[`+streamed("", "", strings.Repeat("x", 1000000))+`]}`).want(400, "Request body too large.\n")
 	}},
 	{name: "5.2 a body without length is answered 411", run: func(s *scene) {
 		s.control("POST", "/publish/", "").want(411, "Request requires Content-Length.\n")
