@@ -4,7 +4,9 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench ./publish
 FUZZTIME := 2s
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test setup check unit race fuzz bench bench-main profile tune clean
+SUBJECT  := edge
+
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop bench bench-main bench-streams profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -24,7 +26,7 @@ demo-hosts: build ## On hosts of their own that fail meanwhile (needs root and i
 run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 	@bin/bench run
 
-test: setup check unit race fuzz ## Everything that must hold before a change lands.
+test: setup check unit race fuzz test-interop ## Everything that must hold before a change lands.
 
 setup: ## What the tests want besides Go: a browser, for those of the page.
 	@command -v chromium >/dev/null || \
@@ -52,11 +54,35 @@ fuzz: ## Each fuzz target for FUZZTIME.
 	  done; \
 	done
 
+conformance-pushpin: ## The conformance suite against Debian's pushpin, to see that it tells the truth.
+	go test -count 1 ./conformance -subject pushpin
+
+test-interop: build setup-interop ## Other people's origin, clients and publishers against the edge, or SUBJECT=pushpin.
+	go test -count 1 ./interop -subject $(SUBJECT)
+
+setup-interop: setup ## What these want: npm packages, curl, and pushpin-publish of Pushpin, whose server is not to run.
+	@for package in curl pushpin; do \
+	  command -v $$package >/dev/null || \
+	    { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	      apt-get update -qq && apt-get install -qq -y --no-install-recommends $$package >/dev/null && \
+	      { test $$package = curl || systemctl disable -q --now pushpin zurl 2>/dev/null || true; }; } || \
+	    echo "no $$package, and it cannot be installed here: what is tested with it is skipped"; \
+	done
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  test interop/node/node_modules -nt interop/node/package-lock.json || npm --prefix interop/node ci --loglevel error || \
+	    echo "npm cannot install the packages of interop/node: the tests of test-interop are skipped"; \
+	else \
+	  echo "no Node.js with npm: the tests of test-interop are skipped"; \
+	fi
+
 bench: ## The micro-benchmarks, beside the code that they measure.
 	go test -run '^$$' -bench . -benchmem ./...
 
 bench-main: build ## The figures of the README, beside the floor.
 	@bin/bench main
+
+bench-streams: build ## The figures of streams, beside the floor.
+	@bin/bench streams
 
 profile: ## Where the time of a delivery goes: on real sockets, by function.
 	go test -run '^$$' -bench ./fanout -benchtime 3s -cpuprofile cpu.prof -o marquee.test .

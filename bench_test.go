@@ -236,7 +236,7 @@ func (l *loop) enter() {
 	l.group = new(fanout.Group)
 	l.watch = &fanout.Watch{
 		Channels: []grip.Channel{{Name: headline}},
-		Template: fanout.NewTemplate(response),
+		Template: fanout.NewTemplate(response, nil),
 		Group:    l.group,
 		Asker:    l,
 	}
@@ -254,6 +254,21 @@ func (l *loop) Superseded() { panic("a watch has stayed after its answer") }
 
 // Missed implements fanout.Asker.
 func (l *loop) Missed() { panic("a watch without prev-id has missed an item") }
+
+// Closed implements fanout.Asker.
+func (l *loop) Closed() { panic("a long poll was closed") }
+
+// Filter implements fanout.Asker.
+func (l *loop) Filter(*fanout.Delivery) { panic("there are no filters here") }
+
+// Unfiltered implements fanout.Asker.
+func (l *loop) Unfiltered(error) { panic("there are no filters here") }
+
+// Append implements fanout.Client.
+func (c *conn) Append(*fanout.Piece) fanout.Outcome { panic("a long poll is no stream") }
+
+// Finish implements fanout.Client.
+func (c *conn) Finish() { panic("a long poll is no stream") }
 
 // Deliver implements fanout.Client.
 func (c *conn) Deliver(wire []byte) fanout.Outcome {

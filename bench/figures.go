@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -67,17 +66,7 @@ func mainCommand(stdout, stderr io.Writer) *ffcli.Command {
 			if err := r.write(stdout); err != nil {
 				return err
 			}
-			if file == "" {
-				return nil
-			}
-			text, err := json.MarshalIndent(r, "", "  ")
-			if err != nil {
-				return fmt.Errorf("write the report: %w", err)
-			}
-			if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-				return fmt.Errorf("write the report: %w", err)
-			}
-			return nil
+			return r.writeJSON(file)
 		})
 }
 
@@ -126,7 +115,7 @@ func measure(ctx context.Context, progress, stderr io.Writer, config figuresConf
 // newMeasurement lays out the table. The goals hold for the sizes they name.
 func newMeasurement(stderr io.Writer, config figuresConfig) *measurement {
 	m := &measurement{stderr: stderr, config: config, report: &report{
-		Machine: thisMachine(), Rounds: config.rounds, Changes: changesPerTurn, Loops: config.loops,
+		Machine: thisMachine(), Rounds: config.rounds, Changes: changesPerTurn, Loops: config.loops, Sized: "answers",
 	}}
 	row := func(f figure) *figure {
 		m.report.Figures = append(m.report.Figures, &f)
@@ -156,31 +145,27 @@ func newMeasurement(stderr io.Writer, config figuresConfig) *measurement {
 
 // raceFloor measures deliveries by the floor at the i-th size.
 func (m *measurement) raceFloor(ctx context.Context, i int) (err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find own executable: %w", err)
-	}
-	p, at, err := startServer(ctx, childLog(m.stderr), program{path: self, args: []string{"floor", "-threads", strconv.Itoa(m.config.loops)}})
+	p, addr, err := startFloor(ctx, m.stderr, m.config.loops)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	ctx, cancel := until(ctx, p)
 	defer cancel()
-	url := headlineURL(at.Listen)
+	url := headlineURL(addr)
 	last, median, err := m.deliver(ctx, url, url, m.config.sizes[i])
 	if err != nil {
 		return fmt.Errorf("the floor: %w", err)
 	}
 	m.last[i].Floor = append(m.last[i].Floor, last...)
 	m.median[i].Floor = append(m.median[i].Floor, median...)
-	m.report.FloorBytes, err = answerBytes(ctx, at.Listen)
+	m.report.FloorBytes, err = answerBytes(ctx, addr)
 	return err
 }
 
 // raceEdge measures deliveries by the edge at the i-th size.
 func (m *measurement) raceEdge(ctx context.Context, i int) (err error) {
-	s, err := m.startStack(ctx)
+	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops})
 	if err != nil {
 		return err
 	}
@@ -222,7 +207,7 @@ func (m *measurement) deliver(ctx context.Context, url, post string, n int) (las
 // and how fast they are held again when all come back at once after a change.
 func (m *measurement) rush(ctx context.Context) (err error) {
 	n := m.config.sizes[0]
-	s, err := m.startStack(ctx)
+	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops})
 	if err != nil {
 		return err
 	}
@@ -262,7 +247,7 @@ func (m *measurement) rush(ctx context.Context) (err error) {
 // rest measures what the clients of the last size cost while nothing happens.
 func (m *measurement) rest(ctx context.Context) (err error) {
 	n := m.config.sizes[len(m.config.sizes)-1]
-	s, err := m.startStack(ctx)
+	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops})
 	if err != nil {
 		return err
 	}
@@ -326,11 +311,21 @@ func (m *measurement) hold(ctx context.Context, s *stack, n int, every time.Dura
 	return load, nil
 }
 
-// startStack starts a stack that has a headline.
-func (m *measurement) startStack(ctx context.Context) (*stack, error) {
-	config := anywhere
-	config.loops = m.config.loops
-	s, err := startStack(ctx, childLog(m.stderr), config)
+// startFloor starts a floor in a process of its own and returns its address.
+func startFloor(ctx context.Context, stderr io.Writer, threads int) (*process, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", fmt.Errorf("find own executable: %w", err)
+	}
+	p, at, err := startServer(ctx, childLog(stderr), program{path: self, args: []string{"floor", "-threads", strconv.Itoa(threads)}})
+	return p, at.Listen, err
+}
+
+// startHeadlineStack starts a stack that has a headline, on free ports of the
+// loopback.
+func startHeadlineStack(ctx context.Context, stderr io.Writer, config stackConfig) (*stack, error) {
+	config.edge, config.control, config.origin = anywhere.edge, anywhere.control, anywhere.origin
+	s, err := startStack(ctx, childLog(stderr), config)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,8 @@ const floorMaxRequest = 64 << 10
 
 // A floor is the least a headline server can do, which is what an edge is
 // compared with: one epoll loop a thread, each over its share of the sockets,
-// and on a change one send() of the same bytes to each waiting socket. It
+// and on a change one send() of the same bytes to each socket that waits or is a
+// stream. It
 // understands just enough HTTP for the load client to drive it: no routes, no
 // limits worth the name, no timeouts, no origin, no GRIP.
 type floor struct {
@@ -42,10 +43,16 @@ type floor struct {
 	closing atomic.Bool
 }
 
-// A floorObject is one headline with the response that carries it, built once.
+// A floorObject is one headline with what carries it, built once: the response to
+// a poll, and the chunk for a stream, at whose beginning it comes after a head.
 type floorObject struct {
 	id       int
 	response []byte
+	stream   []byte
+	chunk    []byte // the end of stream
+	// next is the object after this, nil while there is none. Threads go from one
+	// to the next, since a stream is to have each.
+	next atomic.Pointer[floorObject]
 }
 
 // A floorThread is one loop, locked to an OS thread. Its fields are its own; an
@@ -58,6 +65,7 @@ type floorThread struct {
 	// it already.
 	seen    *floorObject
 	waiting []int          // sockets whose last GET named seen
+	streams []int          // sockets whose last GET was for a stream
 	partial map[int][]byte // by socket, the bytes of a request that is not complete
 	next    int            // first thread only: whose turn the next accepted socket is
 	buf     []byte
@@ -182,8 +190,10 @@ func (f *floor) run(ctx context.Context) error {
 func (f *floor) post(body string) *floorObject {
 	f.postMu.Lock()
 	defer f.postMu.Unlock()
-	o := newFloorObject(f.current.Load().id+1, body)
+	last := f.current.Load()
+	o := newFloorObject(last.id+1, body)
 	f.current.Store(o)
+	last.next.Store(o)
 	return o
 }
 
@@ -233,7 +243,7 @@ func (t *floorThread) run() error {
 		}
 		// A thread sees the change at one point only, so that nobody who has
 		// the new object is among the waiting when it goes out.
-		if o := t.floor.current.Load(); o != t.seen {
+		for o := t.seen.next.Load(); o != nil; o = o.next.Load() {
 			t.seen = o
 			t.deliver()
 		}
@@ -258,6 +268,9 @@ func (t *floorThread) deliver() {
 	t.waiting = t.waiting[:0]
 	for _, fd := range waiting {
 		t.send(fd, t.seen.response)
+	}
+	for _, fd := range t.streams {
+		t.send(fd, t.seen.chunk)
 	}
 }
 
@@ -313,8 +326,9 @@ func (t *floorThread) read(fd int) {
 }
 
 var (
-	headEnd = []byte("\r\n\r\n")
-	lastID  = []byte("last_id=")
+	headEnd   = []byte("\r\n\r\n")
+	lastID    = []byte("last_id=")
+	getEvents = []byte("GET " + eventsPath)
 )
 
 // request handles the request at the start of data and returns its length, 0 if
@@ -327,6 +341,11 @@ func (t *floorThread) request(fd int, data []byte) (int, error) {
 	end += len(headEnd)
 	if !bytes.HasPrefix(data, []byte("GET ")) {
 		return t.change(fd, data)
+	}
+	if bytes.HasPrefix(data, getEvents) {
+		t.streams = append(t.streams, fd)
+		t.send(fd, t.seen.stream)
+		return end, nil
 	}
 	line, _, _ := bytes.Cut(data[:end], []byte("\r\n"))
 	if _, value, found := bytes.Cut(line, lastID); found && leadingInt(value) == t.seen.id {
@@ -375,18 +394,30 @@ func (t *floorThread) drop(fd int) {
 	if i := slices.Index(t.waiting, fd); i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
+	if i := slices.Index(t.streams, fd); i >= 0 {
+		t.streams = slices.Delete(t.streams, i, i+1)
+	}
 	delete(t.partial, fd)
 	_ = unix.Close(fd)
 }
 
-// newFloorObject builds the response: the fields, hence the number of bytes,
-// that an edge's answer to the same request has.
+// newFloorObject builds the response and the stream: the fields, hence the number
+// of bytes, that an edge's answers to the same requests have.
 func newFloorObject(id int, body string) *floorObject {
 	text, _ := json.Marshal(body) // a string cannot fail
 	object := fmt.Sprintf(`{"id": %d, "body": %s}`, id, text)
-	return &floorObject{id: id, response: fmt.Appendf(nil,
-		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n%s",
-		time.Now().UTC().Format(http.TimeFormat), len(object), object)}
+	event := fmt.Sprintf("id: %d\ndata: %s\n\n", id, object)
+	date := time.Now().UTC().Format(http.TimeFormat)
+	stream := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nDate: %s\r\nTransfer-Encoding: chunked\r\n\r\n", date)
+	head := len(stream)
+	stream = fmt.Appendf(stream, "%x\r\n%s\r\n", len(event), event)
+	return &floorObject{
+		id: id,
+		response: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n%s",
+			date, len(object), object),
+		stream: stream,
+		chunk:  stream[head:],
+	}
 }
 
 // leadingInt reads the decimal digits that b begins with; -1 if there are none.

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// startFloor runs a floor for the test and returns its address.
-func startFloor(t *testing.T, threads int) string {
+// serveFloor runs a floor for the test and returns its address.
+func serveFloor(t *testing.T, threads int) string {
 	t.Helper()
 	f, err := newFloor("127.0.0.1:0", threads)
 	if err != nil {
@@ -111,7 +111,7 @@ func TestFloorAnswers(t *testing.T) {
 	} {
 		for _, pieces := range []int{1, len(test.send)} {
 			t.Run(fmt.Sprintf("%s/pieces=%d", test.name, pieces), func(t *testing.T) {
-				c := dialFloor(t, startFloor(t, 1))
+				c := dialFloor(t, serveFloor(t, 1))
 				for i := range pieces {
 					c.send(test.send[i*len(test.send)/pieces : (i+1)*len(test.send)/pieces])
 				}
@@ -125,7 +125,7 @@ func TestFloorAnswers(t *testing.T) {
 
 // Every client that waits, on whichever thread, is answered by each change, once.
 func TestFloorDelivers(t *testing.T) {
-	addr := startFloor(t, 2)
+	addr := serveFloor(t, 2)
 	poster := dialFloor(t, addr)
 	var clients []*floorClient
 	for range 50 {
@@ -144,8 +144,48 @@ func TestFloorDelivers(t *testing.T) {
 	}
 }
 
+// Every stream, on whichever thread, gets the present object and then each change,
+// also when many come at once.
+func TestFloorStreams(t *testing.T) {
+	const changes = 30
+	addr := serveFloor(t, 2)
+	var streams []*floorClient
+	for range 20 {
+		c := dialFloor(t, addr)
+		c.send("GET /headline/events/ HTTP/1.1\r\nHost: x\r\n\r\n")
+		streams = append(streams, c)
+	}
+	bodies := make([]io.Reader, len(streams))
+	next := func(i, id int, text string) {
+		t.Helper()
+		want := fmt.Sprintf("id: %d\ndata: {\"id\": %d, \"body\": %q}\n\n", id, id, text)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(bodies[i], got); err != nil || string(got) != want {
+			t.Fatalf("stream %d: got %q, %v, want %q", i, got, err, want)
+		}
+	}
+	for i, c := range streams {
+		resp, err := http.ReadResponse(c.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kind := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || kind != "text/event-stream" {
+			t.Fatalf("stream %d: got %s, %s, want 200, text/event-stream", i, resp.Status, kind)
+		}
+		bodies[i] = resp.Body
+		next(i, 1, headline)
+	}
+	poster := dialFloor(t, addr)
+	poster.send(strings.Repeat(post("n"), changes))
+	for i := range streams {
+		for id := range changes {
+			next(i, id+2, "n")
+		}
+	}
+}
+
 func TestFloorForgetsThoseWhoLeft(t *testing.T) {
-	addr := startFloor(t, 1)
+	addr := serveFloor(t, 1)
 	gone, stays, poster := dialFloor(t, addr), dialFloor(t, addr), dialFloor(t, addr)
 	gone.send(getHeld)
 	stays.send(getHeld)
@@ -161,7 +201,7 @@ func TestFloorRefuses(t *testing.T) {
 		{"endless head", getFirst[:len(getFirst)-2] + "X: " + strings.Repeat("x", floorMaxRequest)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := dialFloor(t, startFloor(t, 1))
+			c := dialFloor(t, serveFloor(t, 1))
 			// The floor may close before all is sent.
 			_, _ = io.Copy(c.conn, bytes.NewReader([]byte(test.send)))
 			c.wantClosed()

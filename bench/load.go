@@ -14,17 +14,42 @@ import (
 // first byte of the request that changes the headline.
 type loadResult struct {
 	Changes []loadChange   `json:"changes"`
+	Overall loadSpread     `json:"overall"`
+	Streams loadStreams    `json:"streams"` // with -stream
 	Errors  map[string]int `json:"errors"`
 	OK      bool           `json:"ok"`
 }
 
+// A loadSpread is how long deliveries took.
+type loadSpread struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
+}
+
+// loadStreams is what came on streams that was not to.
+type loadStreams struct {
+	Gaps           int     `json:"gaps"`
+	Repeats        int     `json:"repeats"`
+	Reorders       int     `json:"reorders"`
+	PostingSeconds float64 `json:"posting_seconds"`
+}
+
 // A loadChange is how one change reached the clients.
 type loadChange struct {
-	ID         int     `json:"id"`
-	Recipients int     `json:"recipients"`
-	Received   int     `json:"received"`
-	P50        float64 `json:"p50_ms"`
-	Max        float64 `json:"max_ms"`
+	ID         int `json:"id"`
+	Recipients int `json:"recipients"`
+	Received   int `json:"received"`
+	loadSpread
+}
+
+// missed is how many deliveries there should have been and were not.
+func (r loadResult) missed() int {
+	n := 0
+	for _, c := range r.Changes {
+		n += c.Recipients - c.Received
+	}
+	return n
 }
 
 // startLoad starts a load client. Its complaints go to stderr.
@@ -46,7 +71,9 @@ func runLoad(ctx context.Context, stdout, stderr io.Writer, args ...string) erro
 	return p.wait(ctx)
 }
 
-// measureLoad is runLoad without the show, for the result.
+// measureLoad is runLoad without the show, for the result. There may be one beside
+// an error, which then says why the load client was not content with it; otherwise
+// it has no changes.
 func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (result loadResult, err error) {
 	dir, err := os.MkdirTemp("", "marquee-")
 	if err != nil {
@@ -54,15 +81,16 @@ func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (result 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	file := filepath.Join(dir, "load.json")
-	if err := runLoad(ctx, io.Discard, stderr, append(args, "-json", file)...); err != nil {
-		return result, err
+	complaint := runLoad(ctx, io.Discard, stderr, append(args, "-json", file)...)
+	if context.Cause(ctx) != nil {
+		return result, complaint
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return result, fmt.Errorf("read the load client's result: %w", err)
+		return result, errors.Join(complaint, fmt.Errorf("read the load client's result: %w", err))
 	}
 	if err := json.Unmarshal(text, &result); err != nil {
-		return result, fmt.Errorf("parse the load client's result: %w", err)
+		return loadResult{}, errors.Join(complaint, fmt.Errorf("parse the load client's result: %w", err))
 	}
-	return result, nil
+	return result, complaint
 }

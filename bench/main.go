@@ -1,7 +1,7 @@
 // Command bench starts the other commands, which must lie beside it, and
 // measures them: the demo, a stack to play with, the whole demonstration on this
-// machine and on hosts that fail, and the figures of the README against the
-// floor, which is the same load on a server that only send()s.
+// machine and on hosts that fail, and the figures of the README, of polls and of
+// streams, against the floor, which is the same load on a server that only send()s.
 package main
 
 import (
@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		demo100kCommand(stdout, stderr),
 		demoHostsCommand(stdout, stderr),
 		mainCommand(stdout, stderr),
+		streamsCommand(stdout, stderr),
 		floorCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)

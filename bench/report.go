@@ -1,27 +1,32 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 )
 
-// A report is what "bench main" found out.
+// A report is what "bench main" or "bench streams" found out.
 type report struct {
 	Machine machine `json:"machine"`
 	Rounds  int     `json:"rounds"`
 	Changes int     `json:"changes_per_round"`
 	Loops   int     `json:"loops"`
-	// FloorBytes and EdgeBytes are the lengths of the same answer, head
-	// included, from each. A fair race has them equal.
+	// Sized is what FloorBytes and EdgeBytes are the lengths of, the same from
+	// each: "answers", with the head, or "messages" on a stream, with what HTTP
+	// puts around them. A fair race has them equal.
+	Sized      string    `json:"sized"`
 	FloorBytes int       `json:"floor_answer_bytes"`
 	EdgeBytes  int       `json:"edge_answer_bytes"`
 	Figures    []*figure `json:"figures"`
 }
 
-// A figure is one measured quantity. Less is better for all of them.
+// A figure is one measured quantity. Less is better for all of them but those with
+// a goal to be reached from above.
 type figure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit,omitempty"`
@@ -32,6 +37,8 @@ type figure struct {
 	// edge/floor may be. 0 means that there is no goal.
 	Goal      float64 `json:"goal,omitempty"`
 	RatioGoal float64 `json:"ratio_goal,omitempty"`
+	// Least is the least that the edge's median may be, 0 for no such goal.
+	Least float64 `json:"least,omitempty"`
 }
 
 // ratio returns the edge's median over the floor's, 0 if there is none.
@@ -45,7 +52,8 @@ func (f *figure) ratio() float64 {
 // met says whether every goal that there is was reached.
 func (f *figure) met() bool {
 	return (f.Goal == 0 || f.Edge.median() <= f.Goal) &&
-		(f.RatioGoal == 0 || f.ratio() <= f.RatioGoal)
+		(f.RatioGoal == 0 || f.ratio() <= f.RatioGoal) &&
+		f.Edge.median() >= f.Least
 }
 
 // cells are the figure's row of the table.
@@ -66,7 +74,12 @@ func (f *figure) cells() []string {
 		goals = append(goals, strconv.FormatFloat(f.RatioGoal, 'f', -1, 64)+"x")
 	}
 	if len(goals) > 0 {
-		goal, verdict = "at most "+strings.Join(goals, " and "), "missed"
+		goal = "at most " + strings.Join(goals, " and ")
+	} else if f.Least > 0 {
+		goal = "at least " + strconv.FormatFloat(f.Least, 'f', -1, 64)
+	}
+	if goal != "" {
+		verdict = "missed"
 		if f.met() {
 			verdict = "met"
 		}
@@ -76,14 +89,29 @@ func (f *figure) cells() []string {
 
 // write prints the report as text.
 func (r *report) write(w io.Writer) error {
-	fmt.Fprintf(w, "\n%s\nmedians (least-most) of %d rounds of %d changes, %d loops or threads, answers of %d bytes (floor %d)\n\n",
-		r.Machine, r.Rounds, r.Changes, r.Loops, r.EdgeBytes, r.FloorBytes)
+	fmt.Fprintf(w, "\n%s\nmedians (least-most) of %d rounds of %d changes, %d loops or threads, %s of %d bytes (floor %d)\n\n",
+		r.Machine, r.Rounds, r.Changes, r.Loops, r.Sized, r.EdgeBytes, r.FloorBytes)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "figure\tfloor\tedge\tedge/floor\tgoal\t")
 	for _, f := range r.Figures {
 		fmt.Fprintln(table, strings.Join(f.cells(), "\t"))
 	}
 	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// writeJSON writes the report with all samples to file, if that is not empty.
+func (r *report) writeJSON(file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

@@ -24,6 +24,10 @@ func TestFigureCells(t *testing.T) {
 			[]string{"a", "40", "50", "1.25x", "at most 60 and 1.5x", "met"}},
 		{"ratio missed", figure{Name: "a", Floor: samples{20}, Edge: samples{50}, Goal: 60, RatioGoal: 1.5},
 			[]string{"a", "20", "50", "2.50x", "at most 60 and 1.5x", "missed"}},
+		{"least reached exactly", figure{Name: "a", Floor: samples{20}, Edge: samples{10}, Least: 10},
+			[]string{"a", "20", "10", "0.50x", "at least 10", "met"}},
+		{"less than the least", figure{Name: "a", Edge: samples{9}, Least: 10},
+			[]string{"a", "-", "9", "", "at least 10", "missed"}},
 		{"zero is a measured value", figure{Name: "a", Edge: samples{0}, Goal: 1},
 			[]string{"a", "-", "0", "", "at most 1", "met"}},
 	} {
@@ -38,7 +42,7 @@ func TestFigureCells(t *testing.T) {
 func TestReportWrite(t *testing.T) {
 	r := report{
 		Machine: machine{Kernel: "6.1", CPU: "Some CPU", Cores: 2, LoadAverage: "0.1 0.2 0.3", Go: "go1.26", Version: "abc"},
-		Rounds:  5, Changes: 3, Loops: 2, FloorBytes: 170, EdgeBytes: 171,
+		Rounds:  5, Changes: 3, Loops: 2, Sized: "answers", FloorBytes: 170, EdgeBytes: 171,
 		Figures: []*figure{
 			{Name: "longer name", Unit: "ms", Floor: samples{1}, Edge: samples{2}},
 			{Name: "b", Edge: samples{3}, Goal: 2},

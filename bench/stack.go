@@ -28,6 +28,11 @@ type stackConfig struct {
 	edge, control, origin string
 	// loops is the edge's number of event loops, 0 for its default.
 	loops int
+	// alone has the edge ask the origin for each client by itself.
+	alone bool
+	// keepAlive is after how long streams get a comment, 0 for the origin's
+	// default.
+	keepAlive time.Duration
 }
 
 // anywhere is the configuration for a stack on free ports of the loopback.
@@ -38,9 +43,9 @@ var anywhere = stackConfig{edge: "127.0.0.1:0", control: "127.0.0.1:0", origin: 
 type stack struct {
 	edge, origin *process
 	dataDir      string
-	// edgeURL and originURL are the headline's address at each; control is
-	// the base of the edge's control endpoint.
-	edgeURL, originURL, control string
+	// edgeURL and originURL are the headline's address at each, eventsURL that of
+	// its stream at the edge; control is the base of the edge's control endpoint.
+	edgeURL, originURL, eventsURL, control string
 	// edgeAddr is where the edge listens.
 	edgeAddr string
 }
@@ -97,8 +102,11 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	}
 
 	args := []string{
-		"-origin", originAddr, "-share-all",
+		"-origin", originAddr,
 		"-listen", edgeAddr, "-control", controlAddr, "-log-format", "json",
+	}
+	if !config.alone {
+		args = append(args, "-share-all")
 	}
 	if config.loops > 0 {
 		args = append(args, "-loops", strconv.Itoa(config.loops))
@@ -110,11 +118,16 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	}
 	s.edgeAddr = at.Listen
 	s.edgeURL = headlineURL(at.Listen)
+	s.eventsURL = eventsURL(at.Listen)
 	s.control = "http://" + at.Control
 
-	s.origin, at, err = startServer(ctx, log, program{path: originPath, args: []string{
+	args = []string{
 		"-listen", originAddr, "-nats-listen", "127.0.0.1:0", "-data", s.dataDir, "-edge", s.control, "-log-format", "json",
-	}})
+	}
+	if config.keepAlive > 0 {
+		args = append(args, "-keep-alive", config.keepAlive.String())
+	}
+	s.origin, at, err = startServer(ctx, log, program{path: originPath, args: args})
 	if err != nil {
 		return err
 	}
@@ -181,3 +194,9 @@ func freeAddr(addr string) (string, error) {
 func headlineURL(addr string) string {
 	return "http://" + addr + "/headline/value/"
 }
+
+// eventsPath is where a server has the headline as a stream.
+const eventsPath = "/headline/events/"
+
+// eventsURL is where the headline's stream is found at a server.
+func eventsURL(addr string) string { return "http://" + addr + eventsPath }

@@ -3,7 +3,6 @@ package main
 import (
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	"marquee/fanout"
@@ -41,9 +40,14 @@ const (
 // it is holding, who comes with the same question joins without asking anybody.
 // Loop only.
 type ask struct {
-	loop  *loop
-	req   *upstream.Request
-	state askState
+	loop    *loop
+	service *service
+	req     *upstream.Request
+	key     string // by which others find it; "" for nobody
+	target  string // as the client wrote it
+	secure  bool
+	finish  *fanout.Finish // of every answer; nil for nothing
+	state   askState
 
 	ticket *upstream.Ticket
 	asker  *conn         // whose request it is; nil when it has left
@@ -51,25 +55,31 @@ type ask struct {
 	group  *fanout.Group // who waits; nil once answered
 	watch  fanout.Watch  // of the channels, when holding or answered
 
-	timeout  time.Duration  // of the hold
-	response *fanout.Answer // what the hold's timeout gives; nil before it is held
-	answer   *fanout.Answer // when answered
-	until    time.Time      // after this nobody joins, and the origin is asked
-	changes  int64          // upstream's count when asked
-	failures int            // in a row, since the hold
+	timeout  time.Duration    // of the hold
+	response *fanout.Answer   // what the hold's timeout gives; nil before it is held
+	gone     string           // what to tell when a client has left; "" for nobody
+	answer   *fanout.Answer   // when answered
+	opening  *fanout.Opening  // instead: when what was asked are streams
+	instruct *upstream.Answer // of the streams
+	until    time.Time        // after this nobody joins, and the origin is asked
+	changes  int64            // upstream's count when asked
+	failures int              // in a row, since the hold
 
 	older, newer *ask // in loop.answered
 }
 
-// newAsk makes an ask that others with the same key can join, unless the
-// request has no key.
-func (l *loop) newAsk(req *upstream.Request) *ask {
-	a := &ask{loop: l, req: req, group: new(fanout.Group)}
-	if req.Key != "" {
-		if old := l.asks[req.Key]; old != nil {
+// newAsk makes an ask of what a client asked for, that others with the same key
+// can join, unless it has none.
+func (l *loop) newAsk(q *question) *ask {
+	a := &ask{
+		loop: l, service: q.service, req: q.req, key: q.key, target: q.target, secure: q.secure, finish: q.finish,
+		group: &fanout.Group{Tally: &q.service.counts.answers},
+	}
+	if a.key != "" {
+		if old := l.asks[a.key]; old != nil {
 			old.replaced()
 		}
-		l.asks[req.Key] = a
+		l.asks[a.key] = a
 	}
 	return a
 }
@@ -100,7 +110,11 @@ func (a *ask) join(c *conn) {
 		a.beginHold(c)
 	case answered:
 		a.loop.repeated.Add(1)
-		c.respond(a.answer.Wire(c.hold.Variant))
+		if a.opening != nil {
+			a.beginStream(c)
+		} else {
+			c.respond(a.answer.Wire(c.hold.Variant))
+		}
 	}
 }
 
@@ -142,22 +156,26 @@ func (a *ask) settle(r upstream.Result) {
 	case r.Failure != nil && a.response != nil:
 		a.retry()
 	case r.Failure != nil:
-		a.give(fanout.NewAnswer(failureResponse(r.Failure)))
+		a.give(fanout.NewAnswer(a.finish.On(a.service.failure(r.Failure))))
 	case r.Alone:
 		a.asker = nil // his request was not the one that was put
 		a.part()
-	case answer.Body != nil:
-		a.stream(answer)
-	case answer.Hold != nil:
+	case answer.Hold != nil, answer.Next != nil:
 		a.enter(r)
+	case answer.Body != nil:
+		a.relay(answer)
 	default:
 		a.complete(r)
 	}
 }
 
-// failureResponse is what clients get in place of an answer.
-func failureResponse(f *upstream.Failure) grip.Response {
-	r := plain(f.Code, f.Reason)
+// failure is what clients get in place of an answer.
+func (s *service) failure(f *upstream.Failure) grip.Response {
+	line := f.Reason
+	if s.debug && f.Debug != "" {
+		line = f.Debug
+	}
+	r := plain(f.Code, line)
 	if f.RetryAfter != "" {
 		r.Header = append(r.Header, field("Retry-After", f.RetryAfter))
 	}
@@ -166,10 +184,91 @@ func failureResponse(f *upstream.Failure) grip.Response {
 
 // enter begins the hold, when the edge is subscribed to its channels.
 func (a *ask) enter(r upstream.Result) {
-	if a.settled(r.Answer.Hold.Channels, r.Answer.Asked) {
+	switch {
+	case r.Answer.Hold != nil && !a.settled(a.channels(r.Answer), r.Answer.Asked):
+		if r.Answer.Body != nil {
+			r.Answer.Body.Close()
+		}
+		a.await(r)
+	default:
+		a.begin(r)
+	}
+}
+
+// begin begins the hold, of whichever mode.
+func (a *ask) begin(r upstream.Result) {
+	if h := r.Answer.Hold; h != nil && h.Mode == grip.HoldResponse {
 		a.hold(r)
 	} else {
-		a.await(r)
+		a.open(r.Answer)
+	}
+}
+
+// channels returns the channels of an answer's hold as the hub knows them.
+func (a *ask) channels(answer *upstream.Answer) []grip.Channel {
+	return a.service.prefixed(answer.Hold.Channels)
+}
+
+// open begins streams for everybody who waits. The answer that they begin with
+// stays for those who ask the same a little later, if its channels do not move
+// on: so thousands of streams cost the origin one request.
+func (a *ask) open(answer *upstream.Answer) {
+	l, g := a.loop, a.group
+	response, err := a.service.begun(answer)
+	if err != nil {
+		l.unfiltered(a.service, err)
+		a.give(fanout.NewAnswer(a.finish.On(a.service.failure(&upstream.Failure{
+			Code: http.StatusBadGateway, Reason: "Error while proxying to origin.", Debug: err.Error(),
+		}))))
+		return
+	}
+	if a.finish == nil || !a.finish.Whole { // a stream is no script
+		response = a.finish.On(response)
+	}
+	a.opening, a.instruct = fanout.NewOpening(response), answer
+	var waiting []*conn
+	g.Each(func(h *fanout.Hold, client fanout.Client) {
+		h.Leave()
+		waiting = append(waiting, client.(*conn))
+	})
+	if keeps := a.keepsOpening(); keeps {
+		a.watch = fanout.Watch{Channels: a.channels(answer), Asked: answer.Asked, Asker: a}
+		if standing, _ := l.shard.Enter(&a.watch); standing == fanout.Holding {
+			a.keep(nil, upstream.KeepNamed)
+		}
+	}
+	for _, c := range waiting {
+		a.beginStream(c)
+	}
+	if a.state != answered {
+		a.drop()
+	}
+}
+
+// keepsOpening reports whether the beginning of streams may be given to others.
+func (a *ask) keepsOpening() bool {
+	in := a.instruct
+	return a.key != "" && in.Hold != nil && in.Body == nil && !in.Personal && len(in.Hold.Channels) > 0
+}
+
+// beginStream begins a stream for one client.
+func (a *ask) beginStream(c *conn) {
+	o := a.opening
+	if c.hold.Variant&fanout.HeadOnly != 0 || o.Bodiless() {
+		c.ask = nil
+		c.respond(o.Wire(o.Variant(c.hold.Variant)))
+		if a.instruct.Body != nil {
+			a.instruct.Body.Close()
+		}
+		return
+	}
+	s, fresh := a.loop.streamOf(a, a.instruct)
+	c.beginStream(s, o)
+	if fresh && s.state != ended {
+		s.begin(a.instruct)
+	}
+	if c.state == streaming && a.loop.draining {
+		c.drain()
 	}
 }
 
@@ -177,12 +276,15 @@ func (a *ask) enter(r upstream.Result) {
 func (a *ask) hold(r upstream.Result) {
 	l, hold := a.loop, r.Answer.Hold
 	a.watch = fanout.Watch{
-		Channels: slices.Clone(hold.Channels),
-		Template: fanout.NewTemplate(r.Answer.Response),
+		Channels: a.channels(r.Answer),
+		Mode:     grip.HoldResponse,
+		Meta:     hold.Meta,
+		Template: fanout.NewTemplate(r.Answer.Response, a.finish),
 		Group:    a.group,
 		Asked:    r.Answer.Asked,
 		Asker:    a,
 	}
+	a.gone = r.Answer.Gone
 	standing, at := l.shard.Enter(&a.watch)
 	switch standing {
 	case fanout.Behind:
@@ -215,15 +317,15 @@ func (a *ask) settled(channels []grip.Channel, asked time.Time) bool {
 func (a *ask) await(r upstream.Result) {
 	c, put := a.loop.edge.cluster, a.put
 	once := a.req.Method != http.MethodGet && a.req.Method != http.MethodHead
-	c.await(r.Answer.Hold.Channels, func(confirmed time.Time, err error) {
+	c.await(a.channels(r.Answer), func(confirmed time.Time, err error) {
 		a.loop.post(func() {
 			cutOff := c.cutOff()
 			switch {
 			case a.put != put || a.state != waiting:
-			case (err != nil || once) && r.Answer.Asked.After(cutOff):
-				a.hold(r)
+			case (err != nil || once) && r.Answer.Asked.After(cutOff) && r.Answer.Body == nil:
+				a.begin(r)
 			default:
-				a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Hold.Channels)}
+				a.watch = fanout.Watch{Channels: a.channels(r.Answer)}
 				a.again(later(confirmed, cutOff))
 			}
 		})
@@ -233,9 +335,9 @@ func (a *ask) await(r upstream.Result) {
 // newAnswer makes the bytes of an answer that the origin gave.
 func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 	if a.req.Method == http.MethodHead {
-		return fanout.NewHeadAnswer(from.Response, from.Length)
+		return fanout.NewHeadAnswer(a.finish.On(from.Response), from.Length)
 	}
-	return fanout.NewAnswer(from.Response)
+	return fanout.NewAnswer(a.finish.On(from.Response))
 }
 
 // beginHold makes a connection of the group one that is held; for no longer than
@@ -243,6 +345,8 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 func (a *ask) beginHold(c *conn) {
 	c.state = held
 	a.loop.holds.Add(1)
+	a.loop.counts(a.service).holds.Add(1)
+	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
@@ -250,17 +354,25 @@ func (a *ask) beginHold(c *conn) {
 	}
 }
 
+// released notes that a connection is held no more, for whatever reason.
+func (a *ask) released(c *conn) {
+	c.loop.holds.Add(-1)
+	c.loop.counts(a.service).holds.Add(-1)
+	c.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, -1)
+}
+
 // complete passes on an answer that is no hold. If it names the channels that
 // it was made from, it stays for those who ask until one of them moves on.
 func (a *ask) complete(r upstream.Result) {
 	answer := a.newAnswer(r.Answer)
-	if r.Answer.Named == nil || a.req.Key == "" {
+	if r.Answer.Named == nil || a.key == "" {
 		a.give(answer)
 		return
 	}
-	if !a.settled(r.Answer.Named, r.Answer.Asked) {
+	named := a.service.prefixed(r.Answer.Named)
+	if !a.settled(named, r.Answer.Asked) {
 		// Good for who asked, but not to be kept before the edge is subscribed.
-		a.loop.edge.cluster.await(r.Answer.Named, nil)
+		a.loop.edge.cluster.await(named, nil)
 		if r.Kept {
 			a.send(time.Now())
 		} else {
@@ -268,7 +380,7 @@ func (a *ask) complete(r upstream.Result) {
 		}
 		return
 	}
-	a.watch = fanout.Watch{Channels: slices.Clone(r.Answer.Named), Asked: r.Answer.Asked, Asker: a}
+	a.watch = fanout.Watch{Channels: named, Asked: r.Answer.Asked, Asker: a}
 	standing, _ := a.loop.shard.Enter(&a.watch)
 	switch {
 	case standing == fanout.Holding:
@@ -302,7 +414,7 @@ func (a *ask) part() {
 	a.withdraw()
 	alone := *a.req
 	alone.Key = ""
-	a.req = &alone
+	a.req, a.key = &alone, ""
 	var others []*conn
 	a.group.Each(func(h *fanout.Hold, client fanout.Client) {
 		if c := client.(*conn); c != a.asker {
@@ -314,17 +426,22 @@ func (a *ask) part() {
 		a.drop()
 	}
 	for _, c := range others {
-		c.put(&alone)
+		c.put(&question{service: a.service, req: &alone, target: a.target, secure: a.secure, finish: a.finish})
 	}
 }
 
-// stream gives the asker, who is the whole group, the answer whose body follows.
-func (a *ask) stream(answer *upstream.Answer) {
+// relay gives the asker, who is the whole group, the answer whose body follows.
+func (a *ask) relay(answer *upstream.Answer) {
 	c := a.asker
 	c.hold.Leave()
 	c.ask = nil
 	a.drop()
-	c.download(answer)
+	if a.finish != nil && a.finish.Whole {
+		answer.Body.Close()
+		c.reply(http.StatusBadGateway, "The origin's answer is too long for this kind of request.")
+		return
+	}
+	c.download(answer, a.finish)
 }
 
 // again asks the origin anew, no earlier than notBefore, on behalf of a group
@@ -332,12 +449,7 @@ func (a *ask) stream(answer *upstream.Answer) {
 // known.
 func (a *ask) again(notBefore time.Time) {
 	req := *a.req
-	req.Last = nil
-	for _, c := range a.watch.Channels {
-		if c.PrevID != "" {
-			req.Last = append(req.Last, c)
-		}
-	}
+	req.Last = a.service.known(a.watch.Channels)
 	a.req = &req
 	a.send(notBefore)
 }
@@ -361,7 +473,7 @@ func (a *ask) retry() {
 
 // Answered implements fanout.Asker.
 func (a *ask) Answered(answer *fanout.Answer) {
-	if a.req.Key == "" || a.loop.asks[a.req.Key] != a {
+	if a.key == "" || a.loop.asks[a.key] != a {
 		a.drop()
 		return
 	}
@@ -375,7 +487,7 @@ func (a *ask) Superseded() { a.drop() }
 func (a *ask) Missed() {
 	a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
 		client.(*conn).state = asking
-		a.loop.holds.Add(-1)
+		a.released(client.(*conn))
 	})
 	notBefore := a.loop.shard.Moved()
 	if c := a.loop.edge.cluster; c != nil {
@@ -383,6 +495,22 @@ func (a *ask) Missed() {
 	}
 	a.again(notBefore)
 }
+
+// Closed implements fanout.Asker: no item closes a long poll.
+func (a *ask) Closed() {}
+
+// Filter implements fanout.Asker.
+func (a *ask) Filter(d *fanout.Delivery) {
+	put := a.put
+	a.loop.filter(a.service, a.secure, a.req.Host, a.target, &a.watch, d, func(content []byte, drop bool) {
+		if a.put == put && a.state == holding {
+			a.loop.shard.Filtered(&a.watch, d, content, drop)
+		}
+	})
+}
+
+// Unfiltered implements fanout.Asker.
+func (a *ask) Unfiltered(err error) { a.loop.unfiltered(a.service, err) }
 
 // later returns the later of two times.
 func later(a, b time.Time) time.Time {
@@ -396,6 +524,9 @@ func later(a, b time.Time) time.Time {
 func (a *ask) left(c *conn) {
 	if a.asker == c {
 		a.asker = nil
+	}
+	if a.response != nil {
+		a.service.tellGone(a.loop.edge.origin, a.secure, a.req.Host, a.target, a.gone)
 	}
 	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
 		a.drop()
@@ -418,7 +549,7 @@ func (a *ask) drop() {
 	if a.state == answered {
 		l.answered.remove(a)
 	}
-	a.state, a.group, a.answer = dropped, nil, nil
+	a.state, a.group, a.answer, a.opening = dropped, nil, nil, nil
 	l.shard.Leave(&a.watch)
 	if a.ticket != nil {
 		a.ticket.Leave()
@@ -427,7 +558,7 @@ func (a *ask) drop() {
 
 // withdraw puts the ask out of the reach of those who come later.
 func (a *ask) withdraw() {
-	if a.req.Key != "" && a.loop.asks[a.req.Key] == a {
-		delete(a.loop.asks, a.req.Key)
+	if a.key != "" && a.loop.asks[a.key] == a {
+		delete(a.loop.asks, a.key)
 	}
 }

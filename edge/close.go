@@ -59,6 +59,12 @@ func (c *conn) expired() {
 		default:
 			c.timeOut() // also when the origin is being asked again meanwhile
 		}
+	case streaming:
+		if c.slow {
+			c.checkBacklog()
+		} else {
+			c.keepStreamAlive()
+		}
 	case flushing:
 		c.checkBacklog()
 	case lingering:
@@ -81,8 +87,12 @@ func (c *conn) checkBacklog() {
 	switch {
 	case waiting == 0:
 		c.slow = false
-		if c.state == flushing {
+		switch c.state {
+		case flushing:
 			c.end()
+			return
+		case streaming:
+			c.taken()
 			return
 		}
 		c.loop.wheel.set(c, idleTimeout)
@@ -161,6 +171,9 @@ func (c *conn) drain() {
 		}
 	case body:
 		c.hold.Variant |= fanout.Close
+	case streaming:
+		c.hold.Variant |= fanout.Close
+		c.Finish()
 	case asking, held:
 		c.hold.Variant |= fanout.Close
 		if c.ask.response != nil && !c.hold.Group().Answering() {

@@ -182,7 +182,7 @@ func TestGarbageInCluster(t *testing.T) {
 		`{"v":1,"from":"x","items":{}}`,
 		`{"v":1,"from":"x","items":[` + good + `,` + good + `]}`,
 		`{"v":1,"from":"x","items":[` + other + `]}`,
-		`{"v":1,"from":"x","items":[{"channel":"headline-value","formats":{"http-stream":{"content":"x"}}}]}`,
+		`{"v":1,"from":"x","items":[{"channel":"headline-value","formats":{"http-stream":{"content":1}}}]}`,
 		`{"v":1,"from":"x","items":[{"channel":"headline-value","id":2,"formats":{"http-response":{"body":"x"}}}]}`,
 		`{"v":1,"from":"x","items":[{"channel":"headline-value","formats":{"http-response":{"code":99,"body":"x"}}}]}`,
 		`{"v":1,"from":"x","items":` + strings.Repeat("[", 10_000),

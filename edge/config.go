@@ -29,6 +29,8 @@ type Config struct {
 	Listen  []string
 	Control string
 	Origin  string
+	Routes  string   // a file
+	Route   []string // lines of one
 
 	// Who may use the control endpoint; everybody without a key and a token.
 	ControlKey   string
@@ -41,6 +43,11 @@ type Config struct {
 	OriginTimeout   time.Duration
 	SigIss          string
 	SigKey          string
+	UpstreamKey     string
+	Forwarding      forwarding
+	AutoCrossOrigin bool
+	ZeroMQ          zeroMQ
+	Debug           bool
 
 	// How to hold.
 	Loops          int
@@ -58,6 +65,7 @@ type Config struct {
 	Version   bool
 
 	key          grip.Key // of SigKey
+	upstreamKey  grip.Key // of UpstreamKey
 	controlKey   grip.Key // of ControlKey
 	controlToken string   // of ControlToken
 }
@@ -106,7 +114,12 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.StringVar(&c.ControlKey, "control-key", "", "`key` of the signed tokens that publishers and operators must have: text, base64:..., or file:PATH, there a public key will do. Better by environment or file than on the command line")
 	fs.StringVar(&c.ControlIss, "control-iss", "", "issuer of those tokens; none, any")
 	fs.StringVar(&c.ControlToken, "control-token", "", "`token`, as it is or file:PATH, that will do for them too, as bearer token or as password. Better by environment or file than on the command line")
-	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given (required)")
+	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given")
+	fs.StringVar(&c.Routes, "routes", "", "`file` that says which origin answers which requests, as Pushpin's, in place of -origin; read again when it changes and on SIGHUP")
+	fs.Func("route", "one `line` of such a file; may be given several times", func(line string) error {
+		c.Route = append(c.Route, line)
+		return nil
+	})
 	fs.BoolVar(&c.ShareAll, "share-all", false, "ask the origin once for all clients with equal GET requests, also while a hold for them is open")
 	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line")
 	fs.DurationVar(&c.OriginTimeout, "origin-timeout", time.Minute, "how long the origin may take to begin an answer, 1s to 1h")
@@ -115,6 +128,11 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
+	fs.StringVar(&c.UpstreamKey, "upstream-key", "", "`key` of the GRIP proxy in front of this one, whose signed requests pass as they are: text, base64:..., or file:PATH; none, nobody is trusted so")
+	c.Forwarding.flags(fs)
+	c.ZeroMQ.flags(fs)
+	fs.BoolVar(&c.AutoCrossOrigin, "auto-cross-origin", false, "let pages of every origin read all answers (CORS, and JSON-P), as the route option aco does")
+	fs.BoolVar(&c.Debug, "debug", false, "tell clients why the origin's answer could not be used, as the route option debug does")
 	fs.StringVar(&c.SigKey, "sig-key", "", "`key` for that signature: text, base64:..., or file:PATH; none, no signature. Better by environment or file than on the command line")
 	c.Bus.Flags(fs, "", "`URL` of the NATS server or cluster that connects this edge with others; none, it stands alone")
 	fs.StringVar(&c.Name, "name", "", "the edge's name in the cluster; by default made of host and process")
@@ -161,10 +179,15 @@ func (c *Config) validate() error {
 		bad("-control is %q: %w", c.Control, err)
 	}
 	c.validateAccess(bad)
-	if origin, err := withPort(c.Origin); err != nil {
-		bad("-origin is %q: %w", c.Origin, err)
-	} else {
-		c.Origin = origin
+	switch named := c.Routes != "" || len(c.Route) > 0; {
+	case named && c.Origin != "":
+		bad("-origin and -routes or -route exclude each other: a route names its own origin")
+	case !named:
+		if origin, err := withPort(c.Origin); err != nil {
+			bad("-origin is %q: %w", c.Origin, err)
+		} else {
+			c.Origin = origin
+		}
 	}
 	if c.MaxOpenRequests < 1 || c.MaxOpenRequests > 10_000 {
 		bad("-max-open-requests is %d: it takes 1 to 10000", c.MaxOpenRequests)
@@ -181,6 +204,12 @@ func (c *Config) validate() error {
 	var err error
 	if c.key, err = grip.ParseKey(c.SigKey); err != nil {
 		bad("-sig-key: %w", err)
+	}
+	if c.upstreamKey, err = grip.ParseKey(c.UpstreamKey); err != nil {
+		bad("-upstream-key: %w", err)
+	}
+	if f := c.ZeroMQ.StatsFormat; f != "tnetstring" && f != "json" {
+		bad("-stats-format is %q: it takes tnetstring or json", f)
 	}
 	if c.SigKey != "" && c.SigIss == "" {
 		bad("-sig-iss is empty: a signature needs an issuer")

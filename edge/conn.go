@@ -5,7 +5,6 @@ import (
 
 	"marquee/fanout"
 	"marquee/httpparse"
-	"marquee/upstream"
 )
 
 // state is where a connection stands between two requests. In the order of a
@@ -13,7 +12,8 @@ import (
 //
 //	reading → (body →) asking → held → reading …
 //	                     └──────────→ reading …
-//	asking → moved      a goroutine has the socket, see stream.go
+//	asking → streaming → reading …
+//	asking → moved      a goroutine has the socket, see lease.go
 //	any    → flushing → lingering → closed
 type state uint8
 
@@ -22,6 +22,7 @@ const (
 	body                   // in a request's content
 	asking                 // the origin is being asked
 	held                   // waits for an item or its timeout
+	streaming              // has the begin of an answer, gets the rest as it is published
 	moved                  // handed to a goroutine: no longer ours
 	flushing               // the last answer waits behind a slow client
 	lingering              // answered and shut down; input is thrown away
@@ -34,10 +35,15 @@ type conn struct {
 	gc   gnet.Conn
 	loop *loop
 
-	timer   timer
-	hold    fanout.Hold // the place among those who asked the same
+	timer   timer[*conn]
+	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
 	ask     *ask        // what has been asked: asking and held
 	pending *pending    // the request whose content is being read: body
+	stream  *stream     // streaming
+	sum     fanout.Sum  // of the content sent: streaming
+	tail    *tail       // what waits while slow: streaming; nil for nothing
+	id      uint64      // for the tracker; 0 while it does not know the client
+	agent   string      // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
 	// request, to be parsed before what gnet has.
 	unread []byte
@@ -56,10 +62,13 @@ type conn struct {
 
 // pending is a request whose content is still coming.
 type pending struct {
-	req     *upstream.Request
+	q       *question
 	body    httpparse.Body
 	content []byte
 }
+
+// deadline implements entry.
+func (c *conn) deadline() *timer[*conn] { return &c.timer }
 
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
@@ -80,6 +89,7 @@ func (c *conn) gone() {
 	c.state = closed
 	c.loop.wheel.remove(c)
 	c.leave(was)
+	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
 	if was != moved {
 		c.loop.edge.departed()
@@ -88,8 +98,12 @@ func (c *conn) gone() {
 
 // leave takes the connection out of what it has asked, if anything.
 func (c *conn) leave(was state) {
-	if was == held {
-		c.loop.holds.Add(-1)
+	switch was {
+	case streaming:
+		c.leaveStream()
+		return
+	case held:
+		c.ask.released(c)
 	}
 	a := c.ask
 	c.ask = nil
@@ -180,7 +194,7 @@ func (c *conn) consume(n int) {
 // connection waits with.
 func (c *conn) Deliver(wire []byte) fanout.Outcome {
 	if c.state == held {
-		c.loop.holds.Add(-1)
+		c.ask.released(c)
 	}
 	c.ask = nil
 	return c.respond(wire)

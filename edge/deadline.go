@@ -12,90 +12,102 @@ const (
 	nextTick = 0
 )
 
-// wheel keeps the deadline of every connection of one loop: a timer wheel
-// (Varghese and Lauck, scheme 6) whose lists run through the connections
+// wheel keeps the deadlines of one loop's connections, or of its streams: a timer
+// wheel (Varghese and Lauck, scheme 6) whose lists run through the entries
 // themselves. Since every connection always has a deadline, it is also the list
 // of them. Loop only.
 //
-// Moving a deadline further away, which is what nearly every request does,
-// writes one field: the connection is found where it was and put on.
-type wheel struct {
-	slots [wheelSlots]*conn // first of each list
-	now   int64             // ticks that have been dealt with
+// Moving a deadline further away, which is what nearly every request and every
+// message of a stream does, writes one field: the entry is found where it was
+// and put on.
+type wheel[E entry[E]] struct {
+	slots [wheelSlots]E // first of each list
+	now   int64         // ticks that have been dealt with
 }
 
-// timer is a connection's place in the wheel.
-type timer struct {
-	next, prev *conn
+// entry is what can have a deadline.
+type entry[E any] interface {
+	comparable
+	deadline() *timer[E] // the same at each call
+}
+
+// timer is an entry's place in the wheel.
+type timer[E any] struct {
+	next, prev E
 	due        int64 // tick at which the deadline has passed
 	visit      int64 // tick at which the wheel comes by
 	set        bool
 }
 
-// set gives c a deadline in d or up to one tick later, in place of the one it
+// set gives e a deadline in d or up to one tick later, in place of the one it
 // has.
-func (w *wheel) set(c *conn, d time.Duration) {
-	t := &c.timer
+func (w *wheel[E]) set(e E, d time.Duration) {
+	t := e.deadline()
 	t.due = w.now + 1 + int64((d+tick-1)/tick)
 	if t.set && t.visit <= t.due {
 		return
 	}
-	w.remove(c)
-	w.insert(c)
+	w.remove(e)
+	w.insert(e)
 }
 
-func (w *wheel) insert(c *conn) {
-	t := &c.timer
+func (w *wheel[E]) insert(e E) {
+	var none E
+	t := e.deadline()
 	t.visit = min(t.due, w.now+wheelSlots)
 	slot := &w.slots[t.visit%wheelSlots]
-	t.next, t.prev, t.set = *slot, nil, true
-	if t.next != nil {
-		t.next.timer.prev = c
+	t.next, t.prev, t.set = *slot, none, true
+	if t.next != none {
+		t.next.deadline().prev = e
 	}
-	*slot = c
+	*slot = e
 }
 
-// remove takes c out; a connection that is not in is left alone.
-func (w *wheel) remove(c *conn) {
-	t := &c.timer
+// remove takes e out; an entry that is not in is left alone.
+func (w *wheel[E]) remove(e E) {
+	var none E
+	t := e.deadline()
 	if !t.set {
 		return
 	}
-	if t.prev != nil {
-		t.prev.timer.next = t.next
+	if t.prev != none {
+		t.prev.deadline().next = t.next
 	} else {
 		w.slots[t.visit%wheelSlots] = t.next
 	}
-	if t.next != nil {
-		t.next.timer.prev = t.prev
+	if t.next != none {
+		t.next.deadline().prev = t.prev
 	}
-	*t = timer{due: t.due}
+	*t = timer[E]{due: t.due}
 }
 
 // advance moves on by one tick and appends those whose deadline has passed to
 // due. They have no deadline until they are given one.
-func (w *wheel) advance(due []*conn) []*conn {
+func (w *wheel[E]) advance(due []E) []E {
+	var none E
 	w.now++
-	for c := w.slots[w.now%wheelSlots]; c != nil; {
-		next := c.timer.next
-		w.remove(c)
-		if c.timer.due <= w.now {
-			due = append(due, c)
+	for e := w.slots[w.now%wheelSlots]; e != none; {
+		t := e.deadline()
+		next := t.next
+		w.remove(e)
+		if t.due <= w.now {
+			due = append(due, e)
 		} else {
-			w.insert(c)
+			w.insert(e)
 		}
-		c = next
+		e = next
 	}
 	return due
 }
 
-// each calls f for every connection. f may remove that one.
-func (w *wheel) each(f func(*conn)) {
-	for _, c := range w.slots {
-		for c != nil {
-			next := c.timer.next
-			f(c)
-			c = next
+// each calls f for every entry. f may remove that one.
+func (w *wheel[E]) each(f func(E)) {
+	var none E
+	for _, e := range w.slots {
+		for e != none {
+			next := e.deadline().next
+			f(e)
+			e = next
 		}
 	}
 }

@@ -12,7 +12,7 @@ func ticks(n int) time.Duration { return time.Duration(n) * tick }
 
 // expiries advances w n times and returns at which tick each connection of
 // names came out.
-func expiries(w *wheel, n int, names map[*conn]string) []string {
+func expiries(w *wheel[*conn], n int, names map[*conn]string) []string {
 	var all []string
 	for range n {
 		var now []string
@@ -62,7 +62,7 @@ func TestWheel(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var w wheel
+			var w wheel[*conn]
 			conns := map[string]*conn{"a": {}, "b": {}, "c": {}, "d": {}}
 			names := make(map[*conn]string)
 			for name, c := range conns {
@@ -88,7 +88,7 @@ func TestWheel(t *testing.T) {
 
 // each sees every connection, also when the one it sees is removed.
 func TestWheelEach(t *testing.T) {
-	var w wheel
+	var w wheel[*conn]
 	conns := make([]conn, 100)
 	for i := range conns {
 		w.set(&conns[i], ticks(i/10)) // ten to a slot
@@ -118,7 +118,7 @@ func TestWheelEach(t *testing.T) {
 // The usual case, a deadline that moves away with every request, does not
 // allocate and does not touch the lists.
 func BenchmarkWheelSet(b *testing.B) {
-	var w wheel
+	var w wheel[*conn]
 	conns := make([]conn, 5000)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

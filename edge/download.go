@@ -11,7 +11,7 @@ import (
 )
 
 // download gives the connection the answer whose body follows.
-func (c *conn) download(answer *upstream.Answer) {
+func (c *conn) download(answer *upstream.Answer, finish *fanout.Finish) {
 	s, err := c.detach()
 	if err != nil {
 		c.loop.edge.log.Debug("cannot stream to client", "err", err)
@@ -19,7 +19,9 @@ func (c *conn) download(answer *upstream.Answer) {
 		c.close()
 		return
 	}
-	go s.end(func() bool { return s.relay(answer, true) })
+	finished := *answer
+	finished.Response = finish.On(answer.Response)
+	go s.end(func() bool { return s.relay(&finished, true) })
 }
 
 // relay writes an answer whose body follows, as it comes. It reports whether

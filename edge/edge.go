@@ -19,6 +19,7 @@ import (
 	"marquee/grip"
 	"marquee/httpparse"
 	"marquee/upstream"
+	"marquee/zmq"
 )
 
 // edge is the whole server.
@@ -28,12 +29,17 @@ type edge struct {
 	log            *slog.Logger
 	hub            *fanout.Hub
 	origin         *upstream.Client
+	signer         *grip.Signer
+	routing        atomic.Pointer[routing] // replaced when the routes are read again
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
 	full           *fanout.Answer
 	metrics        *metrics
-	cluster        *cluster // nil without -nats
+	cluster        *cluster    // nil without -nats
+	inputs         *zmq.Inputs // nil without ZeroMQ
+	stats          *zmq.Stats  // nil without -stats-zmq
+	tracker        *tracker    // nil where nobody is told of clients
 
 	leases leases
 
@@ -57,13 +63,15 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		full:    fullAnswer(),
 		emptyCh: make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
-			Origin:        cfg.Origin,
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
 			HoldTimeout:   cfg.HoldTimeout,
-			Signer:        grip.NewSigner(cfg.SigIss, cfg.key),
 			Log:           log,
 		}),
+		signer: grip.NewSigner(cfg.SigIss, cfg.key),
+	}
+	if err := e.readRoutes(); err != nil {
+		return nil, err
 	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
@@ -111,6 +119,10 @@ func (e *edge) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.openZeroMQ(ctx); err != nil {
+		control.Close()
+		return err
+	}
 	server := e.controlServer(control.Addr())
 
 	var group actors.Group
@@ -135,6 +147,12 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { return e.cluster.run(clusterCtx, e.node(addresses, control.Addr())) },
 			func(error) { leave() })
 	}
+	for _, run := range e.zeroMQActors() {
+		zeroCtx, end := context.WithCancel(context.Background())
+		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
+	}
+	reloadCtx, endReload := context.WithCancel(context.Background())
+	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	group.Add(func() error {
@@ -150,7 +168,7 @@ func (e *edge) run(ctx context.Context) error {
 	})
 	e.log.Info("ready", "version", version,
 		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
-		"origin", e.cfg.Origin, "loops", len(e.loops), "max_connections", e.maxConnections)
+		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
 	return err
@@ -177,10 +195,13 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:  e.hub.NewShard(b.ring),
-			parser: httpparse.NewParser(httpparse.Limits{}),
-			asks:   make(map[string]*ask),
-			now:    time.Now(),
+			shard:   e.hub.NewShard(b.ring),
+			parser:  httpparse.NewParser(httpparse.Limits{}),
+			index:   len(e.loops),
+			asks:    make(map[string]*ask),
+			streams: make(map[string][]*stream),
+			agents:  make(map[string]string),
+			now:     time.Now(),
 		}
 		e.loops[l.el] = l
 	}

@@ -27,17 +27,25 @@ type loop struct {
 	el    gnet.EventLoop
 	bell  *bell
 	shard *fanout.Shard
+	index int // among the edge's loops
 
 	// Loop only.
 	parser   *httpparse.Parser
-	wheel    wheel
-	due      []*conn         // deadlines that have passed, not dealt with
-	asks     map[string]*ask // by key: what others may join
-	answered askList         // those among them that only repeat an answer, oldest first
-	key      []byte          // scratch
-	field    []byte          // scratch
-	now      time.Time       // of the last tick
-	draining bool
+	wheel    wheel[*conn]
+	due      []*conn // deadlines that have passed, not dealt with
+	links    wheel[*stream]
+	late     []*stream            // scratch: those whose deadline has passed
+	streams  map[string][]*stream // by key: what others may join
+	agents   map[string]string    // User-Agent values, each once
+	asks     map[string]*ask      // by key: what others may join
+	answered askList              // those among them that only repeat an answer, oldest first
+	key      []byte               // scratch
+	field    []byte               // scratch
+	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
+	trustedSig   string
+	trustedUntil time.Time
+	now          time.Time // of the last tick
+	draining     bool
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
@@ -72,6 +80,13 @@ func (l *loop) tick(now time.Time) {
 	l.due = l.wheel.advance(l.due)
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
+	}
+	l.late = l.links.advance(l.late[:0])
+	for i, s := range l.late {
+		l.late[i] = nil
+		if !s.timer.set {
+			s.expired()
+		}
 	}
 	l.shard.Recheck(tickRechecks)
 	if l.expire() {

@@ -9,13 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"marquee/fanout"
+	"marquee/grip"
 )
 
 // metrics is what Prometheus reads. What the loops count, they count for
 // themselves; it is added up when somebody asks.
 type metrics struct {
+	edge             *edge
 	registry         *prometheus.Registry
 	items            *prometheus.CounterVec // by fate
+	formats          *prometheus.CounterVec // items by format
 	deliveries       *prometheus.CounterVec // by outcome
 	fanout           prometheus.Histogram
 	refusedPublishes prometheus.Counter
@@ -24,10 +27,14 @@ type metrics struct {
 
 func newMetrics(e *edge) *metrics {
 	m := &metrics{
+		edge:     e,
 		registry: prometheus.NewRegistry(),
 		items: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "marquee_items_total", Help: "Published items, by what the sequencing made of them.",
 		}, []string{"fate"}),
+		formats: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "marquee_messages_received_total", Help: "Published items, by each format that they have.",
+		}, []string{"format"}),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "marquee_deliveries_total", Help: "Items given to single holds, by what became of the bytes.",
 		}, []string{"outcome"}),
@@ -39,7 +46,7 @@ func newMetrics(e *edge) *metrics {
 			Name: "marquee_publishes_refused_total", Help: "Publish requests that were malformed.",
 		}),
 	}
-	m.registry.MustRegister(m.items, m.deliveries, m.fanout, m.refusedPublishes,
+	m.registry.MustRegister(routeMetrics{e}, m.items, m.formats, m.deliveries, m.fanout, m.refusedPublishes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	gauge := func(name, help string, f func() int64) {
@@ -88,13 +95,28 @@ func (m *metrics) handler() http.Handler {
 // published counts an item. Safe from any goroutine.
 func (m *metrics) published(fate fanout.Fate) { m.items.WithLabelValues(fate.String()).Inc() }
 
+// received counts an item's formats. Safe from any goroutine.
+func (m *metrics) received(item *grip.Item) {
+	if item.HTTPResponse != nil {
+		m.formats.WithLabelValues("http-response").Inc()
+	}
+	if item.HTTPStream != nil {
+		m.formats.WithLabelValues("http-stream").Inc()
+	}
+	if item.WSMessage != nil {
+		m.formats.WithLabelValues("ws-message").Inc()
+	}
+}
+
 // landed counts what became of an item that some loop was given. Called by the
 // hub, once per item.
 func (m *metrics) landed(r fanout.Receipt) {
 	m.deliveries.WithLabelValues("written").Add(float64(r.Written))
 	m.deliveries.WithLabelValues("queued").Add(float64(r.Queued))
 	m.deliveries.WithLabelValues("dropped").Add(float64(r.Dropped))
+	m.deliveries.WithLabelValues("shed").Add(float64(r.Shed))
 	m.deliveries.WithLabelValues("missed").Add(float64(r.Missed))
+	m.edge.tracker.delivered(r)
 	if r.Matched > 0 {
 		m.last.Store(&r)
 		m.fanout.Observe(r.Elapsed / 1000)

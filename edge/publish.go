@@ -93,6 +93,7 @@ func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fate
 
 // publishItem gives an item to the clients of this edge.
 func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
+	e.metrics.received(&item)
 	d, fate := e.hub.Publish(item)
 	e.metrics.published(fate)
 	return d, fate

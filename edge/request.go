@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,26 +61,44 @@ func (c *conn) readHead() bool {
 // begin acts on a request without content, whose head is n bytes long.
 func (c *conn) begin(req *httpparse.Request, n int) {
 	l := c.loop
-	var key string
-	if l.edge.cfg.ShareAll && shareable(req) {
-		l.appendKey(req)
+	way := l.way(c, req)
+	if way.service == nil {
+		c.consume(n)
+		c.reply(http.StatusBadGateway, noRoute)
+		return
+	}
+	shared := l.edge.cfg.ShareAll && shareable(req) && !way.trusted
+	if shared && !way.service.crossOrigin {
+		l.appendKey(req, way.service)
 		if a := l.joinable(l.key); a != nil {
 			c.consume(n)
 			l.joined.Add(1)
 			a.join(c)
 			return
 		}
-		key = string(l.key)
 	}
-	r := l.request(c, req)
-	r.Key = key
+	q, err := l.question(c, req, way)
 	c.consume(n)
-	c.put(r)
+	if err != nil {
+		c.reply(http.StatusBadRequest, err.Error())
+		return
+	}
+	if shared {
+		q.share(l)
+	}
+	c.put(q)
 }
 
-// put asks the origin on behalf of c.
-func (c *conn) put(r *upstream.Request) {
-	a := c.loop.newAsk(r)
+// put asks on behalf of c, or joins those who have asked the same.
+func (c *conn) put(q *question) {
+	if q.key != "" {
+		if a := c.loop.joinable([]byte(q.key)); a != nil {
+			c.loop.joined.Add(1)
+			a.join(c)
+			return
+		}
+	}
+	a := c.loop.newAsk(q)
 	a.asker = c
 	a.join(c)
 	a.send(time.Time{})
@@ -93,7 +112,19 @@ func shareable(req *httpparse.Request) bool {
 
 // beginBody acts on the head of a request with content.
 func (c *conn) beginBody(req *httpparse.Request, n int) {
-	c.pending = &pending{req: c.loop.request(c, req), body: req.Body()}
+	way := c.loop.way(c, req)
+	if way.service == nil {
+		c.consume(n)
+		c.refuse(http.StatusBadGateway, noRoute)
+		return
+	}
+	q, err := c.loop.question(c, req, way)
+	if err != nil {
+		c.consume(n)
+		c.refuse(http.StatusBadRequest, err.Error())
+		return
+	}
+	c.pending = &pending{q: q, body: req.Body()}
 	length := req.ContentLength
 	expects := req.ExpectContinue
 	c.consume(n)
@@ -104,11 +135,11 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 		}
 	}
 	if length > maxContent {
-		c.pending.req.StreamLength = length
+		c.pending.q.req.StreamLength = length
 		c.upload()
 		return
 	}
-	c.pending.req.StreamLength = length
+	c.pending.q.req.StreamLength = length
 	c.state = body
 	c.loop.wheel.set(c, bodyTimeout)
 }
@@ -139,8 +170,8 @@ func (c *conn) readBody() bool {
 		}
 	}
 	c.pending = nil
-	p.req.Body = p.content
-	c.put(p.req)
+	p.q.req.Body = p.content
+	c.put(p.q)
 	return true
 }
 
@@ -149,6 +180,9 @@ func (l *loop) variant(req *httpparse.Request) fanout.Variant {
 	var v fanout.Variant
 	if !req.Persistent || req.Minor == 0 || l.draining {
 		v = fanout.Close
+	}
+	if req.Minor == 0 {
+		v |= fanout.Raw
 	}
 	if string(req.Method) == http.MethodHead {
 		v |= fanout.HeadOnly
@@ -163,9 +197,10 @@ func (l *loop) variant(req *httpparse.Request) fanout.Variant {
 }
 
 // appendKey makes, in l.key, what requests must have in common to share an
-// answer: method, host, target, and every field that can change it.
-func (l *loop) appendKey(req *httpparse.Request) {
-	k := append(l.key[:0], req.Method...)
+// answer: the service, method, host, target, and every field that can change it.
+func (l *loop) appendKey(req *httpparse.Request, s *service) {
+	k := appendSerial(l.key[:0], s)
+	k = append(k, req.Method...)
 	k = append(k, ' ')
 	k = appendLower(k, req.Host)
 	k = append(k, req.Target...)
@@ -188,28 +223,17 @@ func (l *loop) appendKey(req *httpparse.Request) {
 // would let a client speak as a GRIP proxy.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
-	case "host", "content-length", "expect", "accept-encoding", "via", "x-forwarded-for":
+	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
 	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
 }
 
-// request makes what the origin is asked, apart from the connection's buffers:
-// all text in one string.
-func (l *loop) request(c *conn, req *httpparse.Request) *upstream.Request {
-	text := append(l.field[:0], req.Target...)
-	text = append(text, req.Host...)
-	var via, forwarded []string
-	proto := false
+// header returns a request's fields as they came, apart from the connection's
+// buffers: all text in one string.
+func (l *loop) header(req *httpparse.Request) grip.Header {
+	text := l.field[:0]
 	for _, f := range req.Fields {
-		switch {
-		case equalFold(f.Name, "via"):
-			via = append(via, string(f.Value))
-		case equalFold(f.Name, "x-forwarded-for"):
-			forwarded = append(forwarded, string(f.Value))
-		case equalFold(f.Name, "x-forwarded-proto"):
-			proto = true
-		}
 		text = append(text, f.Name...)
 		text = append(text, f.Value...)
 	}
@@ -219,29 +243,50 @@ func (l *loop) request(c *conn, req *httpparse.Request) *upstream.Request {
 		s, rest = rest[:n], rest[n:]
 		return s
 	}
-	r := &upstream.Request{
-		Method: method(req.Method),
-		Target: next(len(req.Target)),
-		Host:   next(len(req.Host)),
-		Header: make(grip.Header, 0, len(req.Fields)+3),
-	}
+	h := make(grip.Header, 0, len(req.Fields)+4)
 	for _, f := range req.Fields {
-		name, value := next(len(f.Name)), next(len(f.Value))
-		l.field = appendLower(l.field[:0], f.Name)
-		if !removed(req, l.field) {
-			r.Header = append(r.Header, grip.Field{Name: name, Value: value})
-		}
+		h = append(h, grip.Field{Name: next(len(f.Name)), Value: next(len(f.Value))})
 	}
-	if peer, _, err := net.SplitHostPort(c.gc.RemoteAddr().String()); err == nil {
-		forwarded = append(forwarded, peer)
+	return h
+}
+
+// request makes what the origin is asked (GRIP §1.1).
+func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
+	cfg, rt := l.edge.cfg, w.service.route
+	host := string(req.Host)
+	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
+	h := withFields(came, rt.Headers)
+	if rt.OrigHeaders && !w.trusted {
+		h = withOrig(h, host, cfg.Forwarding.NeedMark)
+	} else if slices.ContainsFunc(h, func(f grip.Field) bool { return isOrig(f.Name) }) {
+		h = withoutOrig(h)
 	}
-	r.Header = append(r.Header,
-		field("X-Forwarded-For", strings.Join(forwarded, ", ")),
-		field("Via", strings.Join(append(via, viaEntry), ", ")))
-	if !proto { // what a TLS terminator in front said stays
-		r.Header = append(r.Header, field("X-Forwarded-Proto", "http"))
+	h = h.Without(func(name string) bool {
+		l.field = appendLower(l.field[:0], []byte(name))
+		return removed(req, l.field) && !(w.trusted && bytes.HasPrefix(l.field, []byte("grip-")))
+	})
+	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
+	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))
+	if rt.AsHost != "" {
+		host = rt.AsHost
 	}
-	return r
+	return &upstream.Request{
+		Service: w.service.up,
+		Method:  method(req.Method),
+		Target:  rt.Target(string(req.Target)),
+		Host:    host,
+		Header:  h,
+		Trusted: w.trusted,
+	}
+}
+
+// peerOf returns a client's address without its port.
+func peerOf(c *conn) string {
+	host, _, err := net.SplitHostPort(c.gc.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // method returns a method as a string, without making one for the usual ones.

@@ -117,7 +117,8 @@ func TestRequestFields(t *testing.T) {
 		{"Via begins (§7.6.3)", nil, map[string]string{"Via": viaEntry}},
 		{"Via goes on (§7.6.3)", []string{"Via: 1.0 a", "Via: 1.1 b"}, map[string]string{"Via": "1.0 a, 1.1 b, " + viaEntry}},
 		{"nobody speaks as a GRIP proxy", []string{"Grip-Sig: forged", "grip-last: c; last-id=1", "Grip-Feature: all", "Grip-X: 1"},
-			map[string]string{"Grip-Last": "", "Grip-Feature": "status", "Grip-X": ""}},
+			map[string]string{"Grip-Last": "", "Grip-Feature": "status, link:next, link:gone, filter:skip-self, filter:skip-users, " +
+				"filter:require-sub, filter:build-id, filter:var-subst, filter:http-check, filter:http-modify", "Grip-X": ""}},
 		{"an expectation ends here", []string{"Expect: 100-continue"}, map[string]string{"Expect": ""}},
 	}
 	for _, tt := range tests {

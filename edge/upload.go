@@ -27,9 +27,9 @@ func (c *conn) upload() {
 // exchange puts a request whose content is still arriving.
 func (s *lease) exchange(p *pending) (reusable bool) {
 	in := &content{lease: s, body: p.body, ready: p.content, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
-	p.req.Stream = in
+	p.q.req.Stream = in
 	resultCh := make(chan upstream.Result, 1)
-	ticket := s.edge.origin.Ask(p.req, time.Time{}, func(r upstream.Result) { resultCh <- r })
+	ticket := s.edge.origin.Ask(p.q.req, time.Time{}, func(r upstream.Result) { resultCh <- r })
 	giveUp := func() {
 		if !ticket.Leave() {
 			if r := <-resultCh; r.Answer != nil && r.Answer.Body != nil {
@@ -41,7 +41,7 @@ func (s *lease) exchange(p *pending) (reusable bool) {
 	select {
 	case r := <-resultCh:
 		close(in.releaseCh)
-		return s.settle(r, in)
+		return s.settle(p.q, r, in)
 	case <-in.endCh:
 	}
 	if in.err != io.EOF {
@@ -54,7 +54,7 @@ func (s *lease) exchange(p *pending) (reusable bool) {
 	case r := <-resultCh:
 		stop()
 		close(in.releaseCh)
-		return s.settle(r, in)
+		return s.settle(p.q, r, in)
 	case <-goneCh:
 		stop()
 		giveUp()
@@ -79,20 +79,25 @@ func (s *lease) blame(err error) bool {
 
 // settle gives the client what came of its request. Where the content has not
 // come to its end nobody reads the rest of it, so the connection ends.
-func (s *lease) settle(r upstream.Result, in *content) bool {
+func (s *lease) settle(q *question, r upstream.Result, in *content) bool {
 	ended := in.ended()
 	if !ended {
 		s.variant |= fanout.Close
 	}
 	switch {
 	case r.Failure != nil:
-		return s.write(failureResponse(r.Failure), -1)
-	case r.Answer.Hold != nil:
+		return s.write(q.finish.On(q.service.failure(r.Failure)), -1)
+	case r.Answer.Hold != nil, r.Answer.Next != nil:
+		if r.Answer.Body != nil {
+			r.Answer.Body.Close()
+		}
 		return s.write(plain(http.StatusBadRequest, "Request too large to accept GRIP instruct."), -1)
 	case r.Answer.Body != nil:
-		return s.relay(r.Answer, ended)
+		finished := *r.Answer
+		finished.Response = q.finish.On(r.Answer.Response)
+		return s.relay(&finished, ended)
 	default:
-		return s.write(r.Answer.Response, r.Answer.Length)
+		return s.write(q.finish.On(r.Answer.Response), r.Answer.Length)
 	}
 }
 

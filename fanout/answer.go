@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"marquee/grip"
@@ -22,7 +21,7 @@ type Answer struct {
 	coded [codings][]byte
 
 	mu    sync.Mutex // one builder at a time
-	wires [variants]atomic.Pointer[[]byte]
+	wires wires
 }
 
 // NewAnswer makes an answer of r, which must not change any more.
@@ -43,10 +42,12 @@ func NewHeadAnswer(r grip.Response, length int64) *Answer {
 // Response returns the response that the answer was made from.
 func (a *Answer) Response() grip.Response { return a.response }
 
-// offer lends the answer the coded forms of its body, unless the response says
-// that its bytes must stay as they are. Only before the answer is shared.
+// offer lends the answer the coded forms of coded[0], if that is its body, unless
+// the response says that its bytes must stay as they are. Only before the answer
+// is shared.
 func (a *Answer) offer(coded *[codings][]byte) {
-	if transformable(a.response) {
+	if len(coded[0]) > 0 && len(coded[0]) == len(a.response.Body) &&
+		&coded[0][0] == &a.response.Body[0] && transformable(a.response) {
 		copy(a.coded[1:], coded[1:])
 	}
 }
@@ -75,16 +76,17 @@ func transformable(r grip.Response) bool {
 // Wire returns the bytes to write for a variant. They are shared: nobody may
 // change them. A coding that the answer does not offer falls back to identity.
 func (a *Answer) Wire(v Variant) []byte {
-	if w := a.wires[v].Load(); w != nil {
-		return *w
+	v &^= Raw // an answer is never in chunks
+	if w, ok := a.wires.get(v); ok {
+		return w
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w := a.wires[v].Load(); w != nil {
-		return *w
+	if w, ok := a.wires.get(v); ok {
+		return w
 	}
 	w := a.build(v)
-	a.wires[v].Store(&w)
+	a.wires.add(v, w)
 	return w
 }
 

@@ -30,13 +30,20 @@ func (s *seat) Deliver(wire []byte) Outcome {
 	return Written
 }
 
+func (s *seat) Append(p *Piece) Outcome {
+	s.hall.written += len(p.Wire(s.hold.Variant))
+	return Written
+}
+
+func (s *seat) Finish() {}
+
 func newHall(n int) *hall {
 	h := &hall{seats: make([]seat, n)}
 	h.hub = NewHub(time.Now, func(Receipt) {})
 	h.shard = h.hub.NewShard(func() {})
 	h.watch = Watch{
 		Channels: []grip.Channel{{Name: "headline-value"}},
-		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}),
+		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}, nil),
 		Asker:    h,
 	}
 	h.item = grip.Item{Channel: "headline-value", HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: []byte(
@@ -47,6 +54,9 @@ func newHall(n int) *hall {
 func (h *hall) Answered(*Answer) { h.shard.Leave(&h.watch) }
 func (h *hall) Superseded()      {}
 func (h *hall) Missed()          {}
+func (h *hall) Closed()          {}
+func (h *hall) Filter(*Delivery) {}
+func (h *hall) Unfiltered(error) {}
 
 // fill makes everybody hold.
 func (h *hall) fill() {

@@ -3,6 +3,7 @@ package fanout
 import (
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/bytebufferpool"
@@ -44,6 +45,11 @@ var (
 
 	gzipWriters = sync.Pool{New: func() any {
 		w, _ := gzip.NewWriterLevel(nil, gzip.DefaultCompression) // the level is valid
+		return w
+	}}
+
+	flateWriters = sync.Pool{New: func() any {
+		w, _ := flate.NewWriter(nil, flate.DefaultCompression) // the level is valid
 		return w
 	}}
 

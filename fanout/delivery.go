@@ -32,12 +32,16 @@ type Receipt struct {
 	Channel string `json:"channel"`
 	ID      string `json:"id,omitempty"`
 	Fate    string `json:"fate"`
-	// Matched = Written + Queued + Dropped.
+	// Matched = Written + Queued + Dropped + Shed.
 	Matched int64 `json:"matched"`
+	Streams int64 `json:"streams"` // of Matched, holds of mode stream
 	Written int64 `json:"written"`
 	Queued  int64 `json:"queued"`  // behind clients that read slowly
 	Dropped int64 `json:"dropped"` // gone before the write
-	Missed  int64 `json:"missed"`  // did not follow prev-id: asked the origin again
+	// Shed are slow clients that lost something over the item: it pushed older
+	// ones out, or they were cut off.
+	Shed   int64 `json:"shed"`
+	Missed int64 `json:"missed"` // did not follow prev-id: the origin is asked again
 	// Elapsed is the time from the publish to the last write, in milliseconds.
 	Elapsed float64 `json:"elapsed_ms"`
 	// Complete is false while some loop has not finished writing.
@@ -50,16 +54,19 @@ type Delivery struct {
 	hub   *Hub
 	item  grip.Item
 	start time.Time
-	sent  uint64 // Hub.sent when it went through
-	coded [codings][]byte
+	sent  uint64          // Hub.sent when it went through
+	coded [codings][]byte // of the http-response body
+	piece *Piece          // of the http-stream content; nil without
 
 	mu      sync.Mutex                        // answers
 	answers map[unique.Handle[string]]*Answer // nil when no loop writes
 
-	loops                            atomic.Int32 // still writing
-	written, queued, dropped, missed atomic.Int64
-	elapsed                          atomic.Int64 // ns; set when the last loop is done
-	doneCh                           chan struct{}
+	loops   atomic.Int32 // still writing
+	given   Tally
+	streams atomic.Int64
+	missed  atomic.Int64
+	elapsed atomic.Int64 // ns; set when the last loop is done
+	doneCh  chan struct{}
 }
 
 func newDelivery(h *Hub, item grip.Item) *Delivery {
@@ -67,8 +74,18 @@ func newDelivery(h *Hub, item grip.Item) *Delivery {
 	if item.HTTPResponse != nil {
 		d.coded[0] = item.HTTPResponse.Body
 	}
+	if item.HTTPStream != nil {
+		d.piece = NewPiece(item.HTTPStream.Content)
+	}
 	return d
 }
+
+// Content returns what the item has for the holds of w, before filters. It must
+// not be changed.
+func (d *Delivery) Content(w *Watch) []byte { return d.content(w.Template, w.Mode) }
+
+// Item returns the item. It must not be changed.
+func (d *Delivery) Item() *grip.Item { return &d.item }
 
 // Done is closed when every loop has written to its holds. An item that waits
 // for another is not done until it has been delivered or given up.
@@ -78,11 +95,12 @@ func (d *Delivery) Done() <-chan struct{} { return d.doneCh }
 func (d *Delivery) Receipt(fate Fate) Receipt {
 	r := Receipt{
 		Channel: d.item.Channel, ID: d.item.ID, Fate: fate.String(),
-		Written: d.written.Load(), Queued: d.queued.Load(),
-		Dropped: d.dropped.Load(), Missed: d.missed.Load(),
+		Written: d.given.Of(Written), Queued: d.given.Of(Queued),
+		Dropped: d.given.Of(Dropped), Shed: d.given.Of(Shed), Missed: d.missed.Load(),
 		Elapsed: float64(d.elapsed.Load()) / float64(time.Millisecond),
 	}
-	r.Matched = r.Written + r.Queued + r.Dropped
+	r.Streams = d.streams.Load()
+	r.Matched = r.Written + r.Queued + r.Dropped + r.Shed
 	select {
 	case <-d.doneCh:
 		r.Complete = true
@@ -93,56 +111,78 @@ func (d *Delivery) Receipt(fate Fate) Receipt {
 
 // compress makes the coded forms that some holder of the channel accepts.
 func (d *Delivery) compress(wanted [codings]bool) {
-	if len(d.coded[0]) < minCompress || !transformable(d.item.HTTPResponse.Response) {
-		return
-	}
-	for coding := Gzip; coding < codings; coding++ {
-		if wanted[coding] {
-			d.coded[coding] = compressed(d.coded[0], coding)
+	if f := d.item.HTTPResponse; f != nil && len(d.coded[0]) >= minCompress && transformable(f.Response) {
+		for coding := Gzip; coding < codings; coding++ {
+			if wanted[coding] {
+				d.coded[coding] = compressed(d.coded[0], coding)
+			}
 		}
 	}
+	if d.piece != nil && d.piece.Len() >= minCompress {
+		for coding := Gzip; coding < codings; coding++ {
+			if wanted[coding] {
+				d.piece.coded[coding] = compressedBlocks(d.piece.content, coding)
+			}
+		}
+	}
+}
+
+// weight is how many bytes of content the item has.
+func (d *Delivery) weight() int {
+	n := len(d.coded[0])
+	if d.piece != nil {
+		n += d.piece.Len()
+	}
+	return n
 }
 
 // answer returns the answer for holds of that template: one object for all of
 // them, on every loop, while the item is on its way. The hub may keep the item
 // long after that, so it does not keep the answers.
 func (d *Delivery) answer(t *Template) *Answer {
+	key, f := t.key, d.item.HTTPResponse
+	if f.Patch != nil {
+		key = t.bodyKey()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a := d.answers[t.key]
+	a := d.answers[key]
 	if a == nil {
-		a = NewAnswer(t.response.With(d.item.HTTPResponse.Response))
+		a = NewAnswer(t.finish.On(f.Answer(t.response)))
 		a.offer(&d.coded)
 		if d.loops.Load() > 0 {
 			if d.answers == nil {
 				d.answers = make(map[unique.Handle[string]]*Answer)
 			}
-			d.answers[t.key] = a
+			d.answers[key] = a
 		}
 	}
 	return a
 }
 
-// tally is what one loop did for one delivery.
-type tally struct{ written, queued, dropped, missed int64 }
+// answerWith is answer with another body, for one group.
+func (d *Delivery) answerWith(t *Template, body []byte) *Answer {
+	r := d.item.HTTPResponse.Response
+	r.Body = body
+	return NewAnswer(t.finish.On(t.response.With(r)))
+}
 
-func (t *tally) count(o Outcome) {
-	switch o {
-	case Written:
-		t.written++
-	case Queued:
-		t.queued++
-	case Dropped:
-		t.dropped++
+// content returns what the item has for holds of that mode, before filters.
+func (d *Delivery) content(t *Template, mode grip.HoldMode) []byte {
+	if mode == grip.HoldStream {
+		return d.piece.content
 	}
+	if d.item.HTTPResponse.Patch != nil {
+		return d.answer(t).response.Body
+	}
+	return d.coded[0]
 }
 
 // loopDone adds one loop's share. The last loop ends the delivery.
-func (d *Delivery) loopDone(t tally) {
-	d.written.Add(t.written)
-	d.queued.Add(t.queued)
-	d.dropped.Add(t.dropped)
-	d.missed.Add(t.missed)
+func (d *Delivery) loopDone(given tally, streams, missed int64) {
+	d.given.add(given, 1)
+	d.streams.Add(streams)
+	d.missed.Add(missed)
 	if d.loops.Add(-1) == 0 {
 		d.finish()
 		d.hub.landed(d)

@@ -56,7 +56,7 @@ func TestReceipt(t *testing.T) {
 		t.Errorf("hub was told %+v, want %+v", st.receipts, want)
 	}
 	text, err := json.Marshal(want)
-	if want := `{"channel":"c","id":"8","fate":"delivered","matched":7,"written":3,"queued":1,"dropped":3,"missed":4,"elapsed_ms":7,"complete":true}`; string(text) != want || err != nil {
+	if want := `{"channel":"c","id":"8","fate":"delivered","matched":7,"streams":0,"written":3,"queued":1,"dropped":3,"shed":0,"missed":4,"elapsed_ms":7,"complete":true}`; string(text) != want || err != nil {
 		t.Errorf("got JSON %s (%v), want %s", text, err, want)
 	}
 }
@@ -108,7 +108,7 @@ func TestEqualTemplatesShareAnAnswer(t *testing.T) {
 		for i := 0; i < len(fields); i += 2 {
 			h = append(h, grip.Field{Name: fields[i], Value: fields[i+1]})
 		}
-		return NewTemplate(grip.Response{Code: 200, Header: h, Body: []byte("{}")})
+		return NewTemplate(grip.Response{Code: 200, Header: h, Body: []byte("{}")}, nil)
 	}
 	d := st.publish("c", "8", "7")
 	d.loops.Store(1) // as if it was on its way
@@ -122,7 +122,7 @@ func TestEqualTemplatesShareAnAnswer(t *testing.T) {
 		{"of another date", header("Date", "Thu, 01 Jan 2026 00:00:00 GMT", "Server", "origin", "X", "1"), true},
 		{"with another body and status", NewTemplate(grip.Response{
 			Code: 404, Header: grip.Header{{Name: "Server", Value: "origin"}, {Name: "X", Value: "1"}},
-		}), true},
+		}, nil), true},
 		{"another value", header("Server", "origin", "X", "2"), false},
 		{"another order", header("X", "1", "Server", "origin"), false},
 		{"fewer fields", header("Server", "origin"), false},
@@ -139,7 +139,7 @@ func TestEqualTemplatesShareAnAnswer(t *testing.T) {
 func TestAnswersAreForgottenOnceDelivered(t *testing.T) {
 	st := newStage(t, 2)
 	template := func(i int) *Template {
-		return NewTemplate(grip.Response{Header: grip.Header{{Name: "X-Request-Id", Value: fmt.Sprint(i)}}})
+		return NewTemplate(grip.Response{Header: grip.Header{{Name: "X-Request-Id", Value: fmt.Sprint(i)}}}, nil)
 	}
 	for i := range 10 {
 		a := newAsker("c@7")

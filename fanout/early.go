@@ -30,7 +30,7 @@ func (h *Hub) giveUpEarly(c *channel, asked time.Time) {
 }
 
 // overdue returns the item of c that has waited longest, if longer than
-// earlyWait. Hub lock.
+// earlyWait: of those, one that follows none of the others. Hub lock.
 func (h *Hub) overdue(c *channel, now time.Time) *Delivery {
 	var oldest *Delivery
 	for _, d := range c.early {
@@ -40,6 +40,17 @@ func (h *Hub) overdue(c *channel, now time.Time) *Delivery {
 	}
 	if oldest == nil || now.Sub(oldest.start) < earlyWait {
 		return nil
+	}
+	before := make(map[string]*Delivery, len(c.early)) // by the id that they lead to
+	for _, d := range c.early {
+		before[d.item.ID] = d
+	}
+	for range len(c.early) { // ids that lead in a circle end it
+		d := before[oldest.item.PrevID]
+		if d == nil || now.Sub(d.start) < earlyWait {
+			break
+		}
+		oldest = d
 	}
 	return oldest
 }

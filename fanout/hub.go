@@ -70,8 +70,8 @@ type channel struct {
 	// ahead is the id that the origin insisted on when it was asked after that
 	// item: of one that is still on its way here, or lost; "" for none.
 	ahead string
-	// last is that item, to answer a hold that came a moment late; nil when
-	// it is no answer to a hold.
+	// last is that item, for a hold that came a moment late; nil when it has no
+	// id.
 	last *Delivery
 	// early are items that came before the one they follow, by their prev-id.
 	early map[string]*Delivery
@@ -113,9 +113,7 @@ func (h *Hub) NewShard(wake func()) *Shard {
 // the other reach each hold in that order.
 func (h *Hub) Publish(item grip.Item) (*Delivery, Fate) {
 	d := newDelivery(h, item)
-	if item.HTTPResponse != nil {
-		d.compress(h.wanted(item.Channel))
-	}
+	d.compress(h.wanted(item.Channel))
 	h.mu.Lock()
 	for h.underway >= maxUnderway {
 		h.room.Wait()
@@ -240,7 +238,7 @@ func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
 func (h *Hub) remember(c *channel, d *Delivery) {
 	h.weigh(c, -1)
 	c.lastID, c.sent, c.ahead, c.last = d.item.ID, d.sent, "", nil
-	if d.item.ID != "" && d.item.HTTPResponse != nil {
+	if d.item.ID != "" {
 		c.last = d
 	}
 	h.weigh(c, +1)
@@ -253,7 +251,7 @@ func (h *Hub) remember(c *channel, d *Delivery) {
 // weigh adds or takes away what a quiet channel keeps. Hub lock.
 func (h *Hub) weigh(c *channel, sign int) {
 	if c.place != nil && c.last != nil {
-		h.quietBytes += sign * len(c.last.coded[0])
+		h.quietBytes += sign * c.last.weight()
 	}
 }
 
@@ -287,11 +285,31 @@ func (h *Hub) close(c *channel) {
 
 // enter is Shard.Enter's part under the lock: compare, and register unless the
 // watch is behind. In one step, so that no item can pass between.
-func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
+func (h *Hub) enter(shard int, w *Watch) (Standing, []*Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	standing, at := Holding, (*Delivery)(nil)
-	for _, want := range w.Channels {
+	standing, at := h.compare(w)
+	if standing != Behind || w.Mode == grip.HoldStream {
+		h.attach(shard, w)
+	}
+	return standing, at
+}
+
+// resume is Shard.Resume's part: the watch stays registered even if it is behind.
+func (h *Hub) resume(shard int, w *Watch) (Standing, []*Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attach(shard, w)
+	return h.compare(w)
+}
+
+// compare says where w stands, and which items are to be given to it then: none,
+// one for a hold that they answer, or one a channel. Hub lock, on the loop of w.
+func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
+	var at []*Delivery
+	behind := false
+	for i := range w.Channels {
+		want := &w.Channels[i]
 		c := h.channels[want.Name]
 		if c == nil || c.lastID == "" || want.PrevID == "" || c.lastID == want.PrevID || c.ahead == want.PrevID {
 			continue
@@ -303,9 +321,18 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 			c.ahead = want.PrevID // of its item
 			continue
 		}
-		if d := c.last; d != nil && d.item.PrevID == want.PrevID && h.now().Sub(d.start) < seenFor {
-			standing, at = AtHand, d
-			break
+		if d := c.last; d != nil && d.item.PrevID == want.PrevID && !w.hinted(&d.item) && h.now().Sub(d.start) < seenFor {
+			if w.places != nil && w.places[i].sent == c.sent {
+				// The streams have had that item: the origin answered from what it
+				// knew before.
+				want.PrevID = c.lastID
+				continue
+			}
+			at = append(at, d)
+			if w.Mode != grip.HoldStream {
+				return AtHand, at
+			}
+			continue
 		}
 		if c.sent <= w.Group.asked {
 			// Asked after the last item, the origin insists. It is believed,
@@ -315,12 +342,21 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 			h.giveUpEarly(c, w.Asked)
 			continue
 		}
-		standing = Behind
+		behind = true
 	}
-	if standing == Behind {
+	switch {
+	case behind:
 		w.Group.asked = h.sent
 		return Behind, nil
+	case at != nil:
+		return AtHand, at
+	default:
+		return Holding, nil
 	}
+}
+
+// attach notes that a shard holds for w's channels. Hub lock.
+func (h *Hub) attach(shard int, w *Watch) {
 	for _, want := range w.Channels {
 		c := h.channels[want.Name]
 		if c == nil {
@@ -333,7 +369,6 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, *Delivery) {
 		}
 		c.loops |= 1 << shard
 	}
-	return standing, at
 }
 
 // want notes that a holder of the channel accepts a coding.
@@ -351,6 +386,13 @@ func (h *Hub) Holds(name string) bool {
 	defer h.mu.Unlock()
 	c := h.channels[name]
 	return c != nil && c.loops != 0
+}
+
+// position returns how many items have gone through, of all channels.
+func (h *Hub) position() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent
 }
 
 // moved returns when the last item went through, on any channel.

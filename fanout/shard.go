@@ -1,9 +1,17 @@
 package fanout
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	"marquee/grip"
 )
+
+// turnItems is how many items for streams a loop looks at before it writes them:
+// what they have for the same streams leaves in one write. An item that answers
+// holds is written before the next one is looked at.
+const turnItems = 64
 
 // turnWrites is how many holds one turn of a loop writes to at the most, so
 // that reads, accepts and timers go on between: about 5 ms of work.
@@ -34,23 +42,15 @@ type Shard struct {
 	// Loop only.
 	channels map[string]*watches
 	queue    []*Delivery // taken from the mailbox, not begun
-	batches  []batch     // being written; batches[0] first
-	tally    tally       // of the delivery being written
+	batches  []batch     // to be written; batches[0] first
+	written  uint64      // batches taken off so far: the number of batches[0]
+	answers  int         // batches that are answers
 	passed   []*Watch    // scratch
 	doubtful []*Watch    // to be rechecked, if still doubted
-	turning  bool        // Turn is running
+	turning  bool        // Turn is running, or something else that Turn must not run in
 
 	mu   sync.Mutex  // mail
 	mail []*Delivery // in the channel's order; bounded by what publishers may have unanswered
-}
-
-// batch is one group that gets one answer.
-type batch struct {
-	group    *Group
-	next     int // first hold not looked at
-	answer   *Answer
-	delivery *Delivery // nil when the answer is no item's
-	last     bool      // of its delivery on this loop
 }
 
 // post puts d into the mailbox and reports whether the loop must be woken.
@@ -73,28 +73,173 @@ func (s *Shard) Behind() bool {
 // Enter registers w under its channels and then compares: what was published
 // while the origin's answer was on its way is found either by the comparison
 // or, published later, in the mailbox. With AtHand the answer is returned, and
-// w.Group has been taken off w: the caller answers it.
+// w.Group has been taken off w: the caller answers it. What is at hand for
+// streams is written to them, or ends them, before Enter returns, and the Asker
+// may be told so.
+//
+// A watch of streams is registered in any case: with Behind it pauses, and what
+// comes meanwhile waits for Resume.
 func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
-	standing, d := s.hub.enter(s.index, w)
-	if standing == Behind {
+	standing, at := s.hub.enter(s.index, w)
+	if standing == Behind && w.Mode != grip.HoldStream {
 		return Behind, nil
 	}
-	w.places = make([]int32, len(w.Channels))
-	for i, c := range w.Channels {
-		ws := s.channels[c.Name]
-		if ws == nil {
-			ws = &watches{}
-			s.channels[c.Name] = ws
+	w.enter(make([]place, len(w.Channels)))
+	for i := range w.Channels {
+		s.list(w, i)
+	}
+	switch {
+	case standing == Behind:
+		s.pause(w)
+		return Behind, nil
+	case standing == Holding:
+		return Holding, nil
+	case w.Mode == grip.HoldStream:
+		outer := s.begin()
+		s.catchUp(w, at)
+		s.end(outer)
+		return Holding, nil
+	}
+	d := at[0]
+	v := w.judge(&d.item)
+	if v != answers {
+		s.apply(w, d, nil, v)
+		return Holding, nil
+	}
+	w.follow(d)
+	body, err := s.filtered(w, d)
+	if err != nil {
+		w.Asker.Unfiltered(err)
+		return Holding, nil
+	}
+	a := s.answer(w, d, body)
+	w.settle(d)
+	return AtHand, a
+}
+
+// list puts w into the list of its channel i.
+func (s *Shard) list(w *Watch, i int) {
+	name := w.Channels[i].Name
+	ws := s.channels[name]
+	if ws == nil {
+		ws = &watches{}
+		s.channels[name] = ws
+	}
+	ws.add(w, i)
+}
+
+// Pause makes the watch of streams pause as if it had missed something, without
+// telling its Asker: the origin is going to be asked for them, and what is
+// published from here on waits for its answer. It reports whether that can be:
+// not while the watch pauses already, nor when it has ended.
+func (s *Shard) Pause(w *Watch) bool {
+	if w.places == nil || w.paused {
+		return false
+	}
+	s.pause(w)
+	return true
+}
+
+// Resume lets the streams of a watch that has paused, but not for Asker.Filter,
+// go on from the state that channels say, be they its own or others: what came
+// meanwhile is given to them as far as it follows, and the Asker may be told so.
+// Want has to be told again of channels that are new. With Behind something is
+// missing still: the watch pauses on, and the origin is to be asked again.
+// Otherwise it returns Holding.
+//
+// Watch.Asked is to be set before to when the origin was asked.
+func (s *Shard) Resume(w *Watch, channels []grip.Channel) Standing {
+	outer := s.begin()
+	defer s.end(outer)
+	if !outer {
+		s.collect()
+		for len(s.queue) > 0 {
+			s.beginNext() // so that all that has passed is known to the watch
 		}
-		ws.add(w, i)
 	}
-	if standing == AtHand {
-		a := d.answer(w.Template)
-		w.Group = nil
-		w.follow(&d.item)
-		return AtHand, a
+	if w.places == nil {
+		return Holding // who was told of those has ended it
 	}
-	return Holding, nil
+	s.move(w, channels)
+	w.paused = false
+	outdated := s.replay(w)
+	if w.places == nil || w.paused {
+		return Holding
+	}
+	standing, at := s.hub.resume(s.index, w)
+	if standing == Behind || outdated {
+		s.pause(w)
+		return Behind
+	}
+	s.catchUp(w, at)
+	return Holding
+}
+
+// replay gives w what came while it paused, as far as nothing makes it pause
+// again or end. What does not follow is passed over: the origin's answer has it,
+// or the comparison finds out. It reports whether that answer may be outdated by
+// an item that the comparison does not see.
+func (s *Shard) replay(w *Watch) (outdated bool) {
+	for len(w.waiting) > 0 && !w.paused && w.places != nil {
+		d := w.next()
+		if !w.watches(d.item.Channel) {
+			continue
+		}
+		v := w.judge(&d.item)
+		if v == misses {
+			unseen := w.hinted(&d.item) || d.item.ID == ""
+			outdated = outdated || unseen && !d.start.Before(w.Asked)
+			continue
+		}
+		s.apply(w, d, nil, v)
+	}
+	return outdated
+}
+
+// catchUp gives w the items that the hub has at hand for it.
+func (s *Shard) catchUp(w *Watch, at []*Delivery) {
+	for _, d := range at {
+		if w.places == nil {
+			return // has ended
+		}
+		if w.paused {
+			w.wait(d)
+		} else {
+			s.apply(w, d, nil, w.judge(&d.item))
+		}
+	}
+}
+
+// move registers w for other channels. Those that stay keep what they know of
+// what was sent.
+func (s *Shard) move(w *Watch, channels []grip.Channel) {
+	old, places := w.Channels, w.places
+	next := make([]place, len(channels))
+	for i, c := range old {
+		if j := slices.IndexFunc(channels, func(o grip.Channel) bool { return o.Name == c.Name }); j >= 0 {
+			next[j] = places[i]
+			continue
+		}
+		s.unlist(w, i)
+	}
+	w.Channels = channels
+	w.enter(next)
+	for j, c := range channels {
+		if !slices.ContainsFunc(old, func(o grip.Channel) bool { return o.Name == c.Name }) {
+			s.list(w, j)
+		}
+	}
+}
+
+// unlist takes w out of the list of its channel i.
+func (s *Shard) unlist(w *Watch, i int) {
+	name := w.Channels[i].Name
+	ws := s.channels[name]
+	ws.remove(w, i)
+	if len(ws.list) == 0 {
+		delete(s.channels, name)
+		s.hub.leave(s.index, name)
+	}
 }
 
 // Moved returns when the last item went through the hub, on any channel. What
@@ -122,23 +267,55 @@ func (s *Shard) Leave(w *Watch) {
 	if w.places == nil {
 		return
 	}
-	for i, c := range w.Channels {
-		ws := s.channels[c.Name]
-		ws.remove(w, i)
-		if len(ws.list) == 0 {
-			delete(s.channels, c.Name)
-			s.hub.leave(s.index, c.Name)
-		}
+	for i := range w.Channels {
+		s.unlist(w, i)
 	}
-	w.places, w.doubted = nil, false
+	w.held.release()
+	w.places, w.doubted, w.paused, w.waiting, w.filtering, w.held = nil, false, false, nil, nil, nil
 }
 
 // Give answers every hold of g with a: at once, as far as one turn goes.
 func (s *Shard) Give(g *Group, a *Answer) {
 	g.answering = true
-	s.batches = append(s.batches, batch{group: g, answer: a})
-	if !s.turning && s.Turn() {
-		s.wake()
+	s.push(batch{group: g, answer: a}, addition{})
+	s.turnNow()
+}
+
+// Append gives every stream of g more content, as Give does.
+func (s *Shard) Append(g *Group, p *Piece) {
+	s.add(g, addition{piece: p}, false)
+	s.turnNow()
+}
+
+// Finish ends every stream of g, as Give does.
+func (s *Shard) Finish(g *Group) {
+	s.add(g, addition{}, true)
+	s.turnNow()
+}
+
+// Written reports whether nothing is on its way to the group any more.
+func (s *Shard) Written(g *Group) bool { return g.walks == 0 }
+
+// Filtered says what became of the item for which Asker.Filter was called: it is
+// given to the group with this content, its own if that is nil, or with drop to
+// nobody. Then the watch goes on. If it has left meanwhile, nothing happens.
+func (s *Shard) Filtered(w *Watch, d *Delivery, content []byte, drop bool) {
+	if w.filtering != d {
+		return
+	}
+	outer := s.begin()
+	defer s.end(outer)
+	held := w.held
+	w.paused, w.filtering, w.held = false, nil, nil
+	w.follow(d)
+	if !drop {
+		action, _, _ := w.format(&d.item)
+		s.send(w, d, held, w.sends(action), content)
+	}
+	held.release()
+	for len(w.waiting) > 0 && !w.paused && w.places != nil {
+		d := w.next()
+		s.apply(w, d, nil, w.judge(&d.item))
 	}
 }
 
@@ -159,29 +336,37 @@ func (s *Shard) DoubtAll() {
 
 func (s *Shard) doubt(ws *watches) {
 	for _, w := range ws.list {
-		if !w.doubted {
-			w.doubted = true
+		w.doubted = true
+		if !w.listed {
+			w.listed = true
 			s.doubtful = append(s.doubtful, w)
 		}
 	}
 }
 
 // Recheck tells at most n of the watches in doubt, so that the origin is not
-// asked everything at once.
+// asked everything at once. Those that pause stay in doubt until they go on: the
+// origin may have been asked before.
 func (s *Shard) Recheck(n int) {
-	for n > 0 && len(s.doubtful) > 0 {
+	for range len(s.doubtful) {
+		if n == 0 {
+			break
+		}
 		w := s.doubtful[0]
 		s.doubtful[0] = nil
 		s.doubtful = s.doubtful[1:]
-		if !w.doubted {
-			continue // left meanwhile
-		}
-		n--
-		s.Leave(w)
-		if w.Group == nil {
+		w.listed = w.doubted && w.paused
+		switch {
+		case w.listed:
+			s.doubtful = append(s.doubtful, w)
+		case !w.doubted: // left meanwhile
+		case w.Group == nil:
+			n--
+			s.Leave(w)
 			w.Asker.Superseded()
-		} else {
-			w.Asker.Missed()
+		default:
+			n--
+			s.missed(w)
 		}
 	}
 	if len(s.doubtful) == 0 {
@@ -195,15 +380,12 @@ func (s *Shard) Recheck(n int) {
 func (s *Shard) Turn() (more bool) {
 	s.turning = true
 	defer func() { s.turning = false }()
-
-	s.mu.Lock()
-	s.queue = append(s.queue, s.mail...)
-	clear(s.mail)
-	s.mail = s.mail[:0]
-	s.mu.Unlock()
-
+	s.collect()
 	budget := turnWrites
 	for {
+		for n := 0; n < turnItems && len(s.queue) > 0 && s.answers == 0; n++ {
+			s.beginNext()
+		}
 		for len(s.batches) > 0 {
 			if budget = s.write(budget); budget == 0 {
 				return true
@@ -214,78 +396,218 @@ func (s *Shard) Turn() (more bool) {
 			s.queue = nil
 			return false
 		}
-		d := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.begin(d)
 	}
 }
 
-// begin sorts out what d means for each watch of its channel. From here on the
-// groups that it answers take no more joiners.
-func (s *Shard) begin(d *Delivery) {
-	s.tally = tally{}
-	last := -1 // d's last batch; those who are told may add others between
+// begin keeps those who are told something from taking a turn in the midst of
+// what begins now; outer is for end.
+func (s *Shard) begin() (outer bool) {
+	outer, s.turning = s.turning, true
+	return outer
+}
+
+// end ends what began with begin, and takes the turn.
+func (s *Shard) end(outer bool) {
+	s.turning = outer
+	s.turnNow()
+}
+
+// turnNow takes a turn at once, unless one is being taken.
+func (s *Shard) turnNow() {
+	if !s.turning && s.Turn() {
+		s.wake()
+	}
+}
+
+// collect empties the mailbox.
+func (s *Shard) collect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, s.mail...)
+	clear(s.mail)
+	s.mail = s.mail[:0]
+}
+
+// beginNext sorts out what the next item means for each watch of its channel.
+// From here on the groups that it answers take no more joiners, and those that
+// join streams do not get it.
+func (s *Shard) beginNext() {
+	d := s.queue[0]
+	s.queue[0] = nil
+	s.queue = s.queue[1:]
+	p := &progress{delivery: d, open: 1}
 	if ws := s.channels[d.item.Channel]; ws != nil {
 		// A copy, because those who are told may come and go.
 		s.passed = append(s.passed[:0], ws.list...)
 		for _, w := range s.passed {
-			if w.places == nil {
-				continue // left meanwhile
-			}
-			switch w.judge(&d.item) {
-			case answers:
-				g, a := w.Group, d.answer(w.Template)
-				w.Group = nil
-				w.follow(&d.item)
-				g.answering = true
-				last = len(s.batches)
-				s.batches = append(s.batches, batch{group: g, answer: a, delivery: d})
-				w.Asker.Answered(a)
-			case supersedes:
-				s.Leave(w)
-				w.Asker.Superseded()
-			case misses:
-				s.tally.missed += int64(w.Group.Len())
-				s.Leave(w)
-				w.Group.asked = max(w.Group.asked, d.sent)
-				w.Asker.Missed()
+			switch {
+			case w.places == nil: // left meanwhile
+			case w.paused:
+				p.missed += int64(w.Group.Len())
+				if !w.wait(d) {
+					w.Group.Tally.add(tally{Shed: int64(w.Group.Len())}, maxWaiting)
+				}
+			default:
+				s.apply(w, d, p, w.judge(&d.item))
 			}
 		}
 		clear(s.passed)
 	}
-	if last < 0 {
-		d.loopDone(s.tally)
-		return
-	}
-	s.batches[last].last = true
+	p.release()
 }
 
-// write gives the first batch's answer to as many holds as the budget allows,
-// takes the batch off when it is done, and returns what is left of the budget.
-func (s *Shard) write(budget int) int {
-	b := s.batches[0] // a copy: what Deliver calls may add batches
-	for ; b.next < len(b.group.holds) && budget > 0; b.next++ {
-		outcome := Dropped // left meanwhile
-		if h := b.group.holds[b.next]; h != nil {
-			b.group.holds[b.next] = nil
-			b.group.size--
-			h.group = nil
-			budget--
-			outcome = h.client.Deliver(b.answer.Wire(h.Variant))
+// apply does what the verdict on d says for w.
+func (s *Shard) apply(w *Watch, d *Delivery, p *progress, v verdict) {
+	switch v {
+	case skips:
+		w.follow(d)
+	case answers, appends, closes:
+		w.follow(d)
+		content, err := s.filtered(w, d)
+		if err != nil {
+			w.Asker.Unfiltered(err)
+			return
 		}
-		if b.delivery != nil {
-			s.tally.count(outcome)
+		s.send(w, d, p, v, content)
+	case filters:
+		s.filter(w, d, p)
+	case misses:
+		if p != nil {
+			p.missed += int64(w.Group.Len())
+		}
+		s.missed(w)
+	case supersedes:
+		s.Leave(w)
+		w.Asker.Superseded()
+	}
+}
+
+// filtered returns the content that the item has for w when its filters have
+// been applied, nil when they change nothing.
+func (s *Shard) filtered(w *Watch, d *Delivery) ([]byte, error) {
+	names := w.Channels[w.index(d.item.Channel)].Filters
+	if len(names) == 0 {
+		return nil, nil
+	}
+	content := d.content(w.Template, w.Mode)
+	out, err := grip.Rewrite(names, w.Meta, w.Channels, content)
+	if err != nil || len(out) == len(content) && (len(out) == 0 || &out[0] == &content[0]) {
+		return nil, err
+	}
+	return out, nil
+}
+
+// answer returns the answer that d is to w's group, with the given body unless
+// that is nil.
+func (s *Shard) answer(w *Watch, d *Delivery, body []byte) *Answer {
+	if body == nil {
+		return d.answer(w.Template)
+	}
+	return d.answerWith(w.Template, body)
+}
+
+// send puts d on its way to w's group, with other content than its own unless
+// that is nil.
+func (s *Shard) send(w *Watch, d *Delivery, p *progress, v verdict, content []byte) {
+	g := w.Group
+	switch v {
+	case answers:
+		a := s.answer(w, d, content)
+		w.settle(d)
+		g.answering = true
+		s.push(batch{group: g, answer: a}, addition{progress: p, items: 1})
+		w.Asker.Answered(a)
+	case appends:
+		piece := d.piece
+		if content != nil {
+			piece = NewPiece(content)
+		}
+		s.add(g, addition{piece: piece, progress: p, items: 1}, false)
+	case closes:
+		s.add(g, addition{progress: p, items: 1}, true)
+		s.Leave(w)
+		w.Asker.Closed()
+	}
+}
+
+// filter makes w pause until somebody else has been asked about d.
+func (s *Shard) filter(w *Watch, d *Delivery, p *progress) {
+	if p != nil {
+		p.open++
+	}
+	w.paused, w.filtering, w.held = true, d, p
+	w.Asker.Filter(d)
+}
+
+// missed tells who asked for w that its group has missed something.
+func (s *Shard) missed(w *Watch) {
+	s.pause(w)
+	if w.Mode != grip.HoldStream {
+		s.Leave(w)
+	}
+	w.Asker.Missed()
+}
+
+// pause makes w pause; the origin is asked from now on.
+func (s *Shard) pause(w *Watch) {
+	w.paused, w.doubted = true, false
+	w.Group.asked = s.hub.position()
+}
+
+// add puts more content on its way to the streams of g, if they do not end
+// anyway: in the batch that waits for them already, if nobody has joined since.
+func (s *Shard) add(g *Group, a addition, closes bool) {
+	if g.answering {
+		return
+	}
+	g.answering = closes
+	if g.walks > 0 {
+		b := &s.batches[g.newest-s.written]
+		if !b.begun && b.end == len(g.holds) {
+			b.closes = closes
+			b.more = append(b.more, a.to(g))
+			return
 		}
 	}
-	if b.next < len(b.group.holds) {
+	s.push(batch{group: g, closes: closes}, a)
+}
+
+// push puts a batch with that as its first content in line.
+func (s *Shard) push(b batch, first addition) {
+	b.end = len(b.group.holds)
+	b.group.walks++
+	b.group.newest = s.written + uint64(len(s.batches))
+	b.first = first.to(b.group)
+	if b.answer != nil {
+		s.answers++
+	}
+	s.batches = append(s.batches, b)
+}
+
+// write gives the first batch to as many holds as the budget allows, takes the
+// batch off when it is done, and returns what is left of the budget.
+func (s *Shard) write(budget int) int {
+	if !s.batches[0].begun {
+		s.batches[0].begin()
+	}
+	b := s.batches[0] // a copy: what Deliver calls may add batches
+	for ; b.next < b.end && budget > 0; b.next++ {
+		if h := b.group.holds[b.next]; h != nil {
+			budget--
+			b.given[b.give(h)]++
+		}
+	}
+	if b.next < b.end {
 		s.batches[0] = b
 		return 0
 	}
 	s.batches[0] = batch{}
 	s.batches = s.batches[1:]
-	if b.last {
-		b.delivery.loopDone(s.tally)
+	s.written++
+	if b.answer != nil {
+		s.answers--
 	}
+	b.done()
+	b.group.walked(s.batches)
 	return budget
 }

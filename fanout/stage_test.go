@@ -36,6 +36,32 @@ func item(channel, id, prevID string) grip.Item {
 	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPResponse: &grip.HTTPResponse{Response: grip.Response{Code: 200, Body: []byte(id)}}}
 }
 
+// streamItem is item for streams. Its content is its id, but what comes after a !
+// in that is not its id but its action.
+func streamItem(channel, id, prevID string) grip.Item {
+	id, action, _ := strings.Cut(id, "!")
+	f := &grip.HTTPStream{Content: []byte(id)}
+	switch action {
+	case "hint":
+		f.Action = grip.Hint
+	case "close":
+		f.Action = grip.Close
+	}
+	return grip.Item{Channel: channel, ID: id, PrevID: prevID, HTTPStream: f}
+}
+
+// publishAll publishes items for streams, written channel:id<prev-id, whatever
+// becomes of them.
+func (st *stage) publishAll(items ...string) (ds []*Delivery) {
+	for _, it := range items {
+		channel, rest, _ := strings.Cut(it, ":")
+		id, prevID, _ := strings.Cut(rest, "<")
+		d, _ := st.hub.Publish(streamItem(channel, id, prevID))
+		ds = append(ds, d)
+	}
+	return ds
+}
+
 // publish publishes an item that is expected to go through.
 func (st *stage) publish(channel, id, prevID string) *Delivery {
 	st.t.Helper()
@@ -82,7 +108,7 @@ func (st *stage) wantEmpty() {
 				name, c.loops, c.place != nil, len(c.early))
 		}
 		if c.last != nil {
-			bytes += len(c.last.coded[0])
+			bytes += c.last.weight()
 		}
 	}
 	if h.underway != 0 || len(h.early) != 0 || h.quiet.Len() != len(h.channels) || h.quietBytes != bytes {
@@ -100,15 +126,33 @@ type asker struct {
 	then  func() // what it does when it is told something, if anything
 }
 
-// newAsker makes an asker with a group. Channels are written name@prev-id.
-func newAsker(channels ...string) *asker {
+// newAsker makes an asker with a group. Channels are written as channels reads
+// them.
+func newAsker(names ...string) *asker {
 	a := &asker{group: new(Group)}
-	a.watch = Watch{Template: NewTemplate(grip.Response{}), Group: a.group, Asker: a}
-	for _, c := range channels {
-		name, prevID, _ := strings.Cut(c, "@")
-		a.watch.Channels = append(a.watch.Channels, grip.Channel{Name: name, PrevID: prevID})
-	}
+	a.watch = Watch{Channels: channels(names...), Template: NewTemplate(grip.Response{}, nil), Group: a.group, Asker: a}
 	return a
+}
+
+// newStreams makes an asker whose group is of streams.
+func newStreams(names ...string) *asker {
+	a := newAsker(names...)
+	a.watch.Mode, a.watch.Template = grip.HoldStream, nil
+	return a
+}
+
+// channels reads channels that are written name@prev-id, or name@prev-id/filter.
+func channels(names ...string) (cs []grip.Channel) {
+	for _, name := range names {
+		name, filters, _ := strings.Cut(name, "/")
+		name, prevID, _ := strings.Cut(name, "@")
+		c := grip.Channel{Name: name, PrevID: prevID}
+		if filters != "" {
+			c.Filters = strings.Split(filters, "/")
+		}
+		cs = append(cs, c)
+	}
+	return cs
 }
 
 // join puts n new clients into the group.
@@ -131,6 +175,9 @@ func (a *asker) tell(what string) {
 func (a *asker) Answered(answer *Answer) { a.tell("answered " + string(answer.Response().Body)) }
 func (a *asker) Superseded()             { a.tell("superseded") }
 func (a *asker) Missed()                 { a.tell("missed") }
+func (a *asker) Closed()                 { a.tell("closed") }
+func (a *asker) Filter(d *Delivery)      { a.tell("filter " + d.item.ID) }
+func (a *asker) Unfiltered(err error)    { a.tell("unfiltered: " + err.Error()) }
 
 // want compares what the asker was told, in order.
 func (a *asker) want(t testing.TB, told ...string) {
@@ -155,6 +202,32 @@ func (c *client) Deliver(wire []byte) Outcome {
 		c.then()
 	}
 	return c.outcome
+}
+
+// Append implements Client: a stream's content is noted with + before each piece
+// of it.
+func (c *client) Append(p *Piece) Outcome {
+	parts := p.parts
+	if parts == nil {
+		parts = []*Piece{p}
+	}
+	var got strings.Builder
+	for _, part := range parts {
+		got.WriteByte('+')
+		got.Write(part.Wire(Raw))
+	}
+	c.got = append(c.got, got.String())
+	if c.then != nil {
+		c.then()
+	}
+	return c.outcome
+}
+
+func (c *client) Finish() {
+	c.got = append(c.got, "end")
+	if c.then != nil {
+		c.then()
+	}
 }
 
 // wantGot checks that every client got exactly these bodies.

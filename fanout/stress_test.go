@@ -231,7 +231,7 @@ func (q *question) settle(n int64) {
 	}
 	q.watch = Watch{
 		Channels: []grip.Channel{{Name: "number", PrevID: strconv.FormatInt(n, 10)}},
-		Template: NewTemplate(grip.Response{}),
+		Template: NewTemplate(grip.Response{}, nil),
 		Group:    q.group,
 		Asker:    q,
 	}
@@ -257,6 +257,9 @@ func (q *question) end() {
 func (q *question) Answered(*Answer) { q.end() }
 func (q *question) Superseded()      { q.block.town.t.Error("superseded after the watch has ended") }
 func (q *question) Missed()          { q.put() }
+func (q *question) Closed()          { q.block.town.t.Error("a long poll was closed") }
+func (q *question) Filter(*Delivery) { q.block.town.t.Error("there are no filters here") }
+func (q *question) Unfiltered(error) { q.block.town.t.Error("there are no filters here") }
 
 // poller is a client of a block, that knows the number it got last.
 type poller struct {
@@ -276,6 +279,9 @@ func (p *poller) poll() {
 	}
 	q.group.Join(&p.hold, p)
 }
+
+func (p *poller) Append(*Piece) Outcome { panic("a long poll is no stream") }
+func (p *poller) Finish()               { panic("a long poll is no stream") }
 
 func (p *poller) Deliver(wire []byte) Outcome {
 	c := client{}

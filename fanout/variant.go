@@ -17,15 +17,15 @@ const (
 	Close Variant = 1 << 2
 	// HeadOnly leaves the body out, as an answer to HEAD.
 	HeadOnly Variant = 1 << 3
+	// Raw is for who knows no chunks, as HTTP/1.0 does not: a stream's content
+	// stands as it is, and ends with the connection.
+	Raw Variant = 1 << 4
 
 	codingMask Variant = 0b11
 )
 
-// The number of codings, and of variants.
-const (
-	codings  = 3
-	variants = 16
-)
+// codings is the number of content codings, identity among them.
+const codings = 3
 
 // Coding returns the content coding alone: 0, Gzip or Zstd.
 func (v Variant) Coding() Variant { return v & codingMask }

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"reflect"
 	"testing"
 
 	"marquee/grip"
@@ -24,7 +23,7 @@ func TestJudge(t *testing.T) {
 		{"3.3 an item without id and prev-id", "7", item("c", "", ""), misses, supersedes},
 		{"3.3 a hold without prev-id takes all", "", item("c", "9", "8"), answers, supersedes},
 		{"3.3 also those without id", "", item("c", "", ""), answers, supersedes},
-		{"3.2 another format, next", "7", grip.Item{Channel: "c", ID: "8", PrevID: "7"}, ignore, supersedes},
+		{"3.2 another format, next", "7", grip.Item{Channel: "c", ID: "8", PrevID: "7"}, skips, supersedes},
 		{"3.2 another format, later", "7", grip.Item{Channel: "c", ID: "9", PrevID: "8"}, ignore, supersedes},
 		{"3.2 another format, known", "7", grip.Item{Channel: "c", ID: "7", PrevID: "6"}, ignore, ignore},
 	} {
@@ -43,12 +42,93 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestJudgeStreams(t *testing.T) {
+	self := grip.Meta{{Name: "user", Value: "u"}}
+	stream := func(id, prevID string, change func(*grip.Item)) grip.Item {
+		it := streamItem("c", id, prevID)
+		if change != nil {
+			change(&it)
+		}
+		return it
+	}
+	noSeq := func(it *grip.Item) { it.NoSeq = true }
+	onlyFor := func(filters ...string) func(*grip.Item) {
+		return func(it *grip.Item) { it.HTTPStream.ContentFilters = filters }
+	}
+	by := func(name, value string) func(*grip.Item) {
+		return func(it *grip.Item) { it.Meta = grip.Meta{{Name: name, Value: value}} }
+	}
+	for _, tt := range []struct {
+		name  string
+		watch string // its channel
+		item  grip.Item
+		want  verdict
+	}{
+		{"4.2 the next item", "c@7", stream("8", "7", nil), appends},
+		{"4.2 close", "c@7", stream("8!close", "7", nil), closes},
+		{"4.2 hint", "c@7", stream("8!hint", "7", nil), misses},
+		{"4.2 prev-id mismatch", "c@7", stream("9", "8", nil), misses},
+		{"3.3 no prev-id at all", "c@7", stream("8", "", nil), misses},
+		{"3.3 close that does not follow", "c@7", stream("9!close", "8", nil), misses},
+		{"3.3 hint that does not follow", "c@7", stream("9!hint", "8", nil), misses},
+		{"3.3 known", "c@7", stream("7", "6", nil), ignore},
+		{"3.3 known hint", "c@7", stream("7!hint", "6", nil), ignore},
+		{"3.3 without prev-id everything", "c", stream("9", "8", nil), appends},
+		{"3.3 without prev-id also a close", "c", stream("9!close", "8", nil), closes},
+		{"3.3 without prev-id also a hint", "c", stream("9!hint", "8", nil), misses},
+		{"3.6 no-seq", "c@7", stream("9", "8", noSeq), appends},
+		{"3.6 no-seq without ids", "c@7", stream("", "", noSeq), appends},
+		{"3.6 no-seq close", "c@7", stream("9!close", "", noSeq), closes},
+		{"5.1 another format, next", "c@7", item("c", "8", "7"), skips},
+		{"5.1 another format, later", "c@7", item("c", "9", "8"), ignore},
+		{"5.1 another format, without prev-id", "c", item("c", "9", "8"), skips},
+		{"5.1 content-filters that are those of the hold", "c@7/skip-self/build-id", stream("8", "7", onlyFor("build-id")), appends},
+		{"5.1 content-filters that the hold has not", "c@7", stream("8", "7", onlyFor("build-id")), skips},
+		{"5.1 content-filters that the hold has not, later", "c@7", stream("9", "8", onlyFor("build-id")), ignore},
+		{"5.1 content-filters in another order", "c@7/build-id/var-subst", stream("8", "7", onlyFor("var-subst", "build-id")), skips},
+		{"5.1 no content-filters, for a hold with some", "c@7/build-id", stream("8", "7", onlyFor()), appends},
+		{"5.1 a hint with content-filters that the hold has not", "c@7", stream("8!hint", "7", onlyFor("build-id")), skips},
+		{"9 skip-self, the sender", "c@7/skip-self", stream("8", "7", by("sender", "u")), skips},
+		{"9 skip-self, the sender, later", "c@7/skip-self", stream("9", "8", by("sender", "u")), misses},
+		{"9 skip-self, another", "c@7/skip-self", stream("8", "7", by("sender", "v")), appends},
+		{"9 skip-self, the sender closes", "c@7/skip-self", stream("8!close", "7", by("sender", "u")), skips},
+		{"9 skip-self, the sender hints", "c@7/skip-self", stream("8!hint", "7", by("sender", "u")), misses},
+		{"9 skip-users, in the list", "c@7/skip-users", stream("8", "7", by("skip_users", "a,u")), skips},
+		{"9 skip-users, not in it", "c@7/skip-users", stream("8", "7", by("skip_users", "a,b")), appends},
+		{"9 require-sub, subscribed", "c@7/require-sub", stream("8", "7", by("require_sub", "other")), appends},
+		{"9 require-sub, not subscribed", "c@7/require-sub", stream("8", "7", by("require_sub", "third")), skips},
+		{"9 no such filter", "c@7/shout", stream("8", "7", nil), appends},
+		{"9 http-check", "c@7/http-check", stream("8", "7", nil), filters},
+		{"9 http-modify", "c@7/http-modify", stream("8", "7", nil), filters},
+		{"9 http-check, later", "c@7/http-check", stream("9", "8", nil), misses},
+		{"9 http-check after a filter that drops", "c@7/skip-self/http-check", stream("8", "7", by("sender", "u")), skips},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := Watch{Mode: grip.HoldStream, Meta: self, Channels: channels("other@0", tt.watch), Group: new(Group)}
+			if got := w.judge(&tt.item); got != tt.want {
+				t.Errorf("item %q after %q for streams at %s: got verdict %d, want %d", tt.item.ID, tt.item.PrevID, tt.watch, got, tt.want)
+			}
+		})
+	}
+}
+
 func TestFollow(t *testing.T) {
-	w := Watch{Channels: []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "7"}}}
-	it := item("b", "8", "7")
-	w.follow(&it)
-	if want := []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "8"}}; !reflect.DeepEqual(w.Channels, want) {
-		t.Errorf("after item 8 on b: got %v, want %v", w.Channels, want)
+	for _, tt := range []struct {
+		name string
+		item grip.Item
+		want []string
+	}{
+		{"3.3 the next item", item("b", "8", "7"), []string{"a@1", "b@8", "c@"}},
+		{"3.3 an item without id", item("b", "", "7"), []string{"a@1", "b@", "c@"}},
+		{"3.3 without prev-id nothing is followed", item("c", "8", "7"), []string{"a@1", "b@7", "c@"}},
+		{"3.6 no-seq", grip.Item{Channel: "b", ID: "9", NoSeq: true}, []string{"a@1", "b@7", "c@"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAsker("a@1", "b@7", "c")
+			a.watch.enter(make([]place, 3))
+			a.watch.follow(&Delivery{item: tt.item})
+			a.wantChannels(t, tt.want...)
+		})
 	}
 }
 
@@ -70,8 +150,8 @@ func TestWatchesRemove(t *testing.T) {
 				for place, w := range ws.list {
 					if left[w] {
 						t.Errorf("order %v: watch that left is in the list of %s", order, name)
-					} else if got := w.places[w.index(name)]; int(got) != place {
-						t.Errorf("order %v: watch at %d of %s believes to be at %d", order, place, name, got)
+					} else if got := w.places[w.index(name)]; int(got.index) != place {
+						t.Errorf("order %v: watch at %d of %s believes to be at %d", order, place, name, got.index)
 					}
 				}
 			}

@@ -32,9 +32,9 @@ const (
 )
 
 // Passes reports whether an item whose meta is pub may go to a subscription
-// whose meta is sub, in a hold of the channels of those names: none of the filters skip-self,
+// whose meta is sub, in a hold of those channels: none of the filters skip-self,
 // skip-users and require-sub drops it. Other filters are not looked at.
-func Passes(filters []string, sub, pub Meta, channels []string) bool {
+func Passes(filters []string, sub, pub Meta, channels []Channel) bool {
 	for _, filter := range filters {
 		switch filter {
 		case FilterSkipSelf:
@@ -47,7 +47,7 @@ func Passes(filters []string, sub, pub Meta, channels []string) bool {
 			}
 		case FilterRequireSub:
 			name := pub.Get("require_sub")
-			if name != "" && !slices.Contains(channels, name) {
+			if name != "" && !slices.ContainsFunc(channels, func(c Channel) bool { return c.Name == name }) {
 				return false
 			}
 		}
@@ -63,6 +63,12 @@ func listed(list, name string) bool {
 		}
 	}
 	return false
+}
+
+// AsksElsewhere reports whether one of the filters is http-check or http-modify:
+// what becomes of an item is somebody else's decision.
+func AsksElsewhere(filters []string) bool {
+	return slices.Contains(filters, FilterHTTPCheck) || slices.Contains(filters, FilterHTTPModify)
 }
 
 // ContentFilters returns those of a subscription's filters that change content,

@@ -28,7 +28,7 @@ func TestPasses(t *testing.T) {
 		{"filters of other kinds and unknown ones", []string{"build-id", "var-subst", "http-check", "http-modify", "x", "Skip-Self"}, alice, Meta{{"sender", "alice"}}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Passes(tt.filters, tt.sub, tt.pub, []string{"a", "b"}); got != tt.want {
+			if got := Passes(tt.filters, tt.sub, tt.pub, []Channel{{Name: "a"}, {Name: "b"}}); got != tt.want {
 				t.Errorf("Passes(%q, %q, %q, a b) = %v, want %v", tt.filters, tt.sub, tt.pub, got, tt.want)
 			}
 		})
@@ -79,7 +79,7 @@ func TestMatches(t *testing.T) {
 func TestFilterAllocations(t *testing.T) {
 	filters := []string{"skip-self", "skip-users", "require-sub", "build-id"}
 	sub, pub := Meta{{"user", "alice"}}, Meta{{"require_sub", "b"}, {"sender", "bob"}, {"skip_users", "carol, dave"}}
-	channels, asked := []string{"a", "b"}, []string{"build-id"}
+	channels, asked := []Channel{{Name: "a"}, {Name: "b"}}, []string{"build-id"}
 	if got := testing.AllocsPerRun(100, func() {
 		if !Passes(filters, sub, pub, channels) || !Matches(asked, filters) {
 			t.Error("the item does not pass")

@@ -50,7 +50,12 @@ type HTTPResponse struct {
 func (f *HTTPResponse) Answer(hold Response) Response {
 	item := f.Response
 	if f.Patch != nil {
-		item.Body = hold.Patched(f.Patch)
+		if item.Body = hold.Patched(f.Patch); item.Body == nil {
+			return Response{
+				Code: 502, Header: Header{{"Content-Type", "text/plain"}},
+				Body: []byte("Error while proxying to origin.\n"),
+			}
+		}
 	}
 	return hold.With(item)
 }

@@ -68,9 +68,12 @@ func (hold *Hold) readHeader(h Header) (err error) {
 		}
 	}
 	if h.Has("Grip-Timeout") {
-		seconds, err := strconv.ParseUint(h.Get("Grip-Timeout"), 10, 31)
-		if err != nil {
+		seconds, err := strconv.ParseInt(h.Get("Grip-Timeout"), 10, 32)
+		switch {
+		case err != nil:
 			return errors.New("failed to parse Grip-Timeout")
+		case seconds < 0:
+			return errors.New("Grip-Timeout has invalid value")
 		}
 		hold.setTimeout(int(seconds))
 	}
@@ -104,22 +107,22 @@ func (hold *Hold) readJSON(body object, list *channelList, meta map[string]strin
 	}
 	hold.Mode = HoldResponse
 	if _, ok := o["mode"]; ok {
-		mode, err := member[string](o, "'hold'", "mode")
+		mode, err := member[string](o, "hold", "mode")
 		if err != nil {
 			return err
 		}
-		if hold.Mode, err = parseMode(mode, "hold mode"); err != nil {
+		if hold.Mode, err = parseMode(mode, "hold 'mode'"); err != nil {
 			return err
 		}
 	}
 	if _, ok := o["timeout"]; ok {
-		seconds, err := o.count("'hold'", "timeout")
+		seconds, err := o.count("hold", "timeout")
 		if err != nil {
 			return err
 		}
 		hold.setTimeout(seconds)
 	}
-	channels, err := required[[]object](o, "'hold'", "channels")
+	channels, err := required[[]object](o, "hold", "channels")
 	if err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func (hold *Hold) readJSON(body object, list *channelList, meta map[string]strin
 		}
 	}
 	if _, ok := o["keep-alive"]; ok {
-		keepAlive, err := member[object](o, "'hold'", "keep-alive")
+		keepAlive, err := member[object](o, "hold", "keep-alive")
 		if err != nil {
 			return err
 		}
@@ -137,7 +140,7 @@ func (hold *Hold) readJSON(body object, list *channelList, meta map[string]strin
 			return err
 		}
 	}
-	return o.readMeta("'hold'", meta)
+	return o.readMeta("hold", meta)
 }
 
 // settle leaves of a hold that has been read what its mode has a use for.

@@ -217,10 +217,10 @@ func parseStatus(h Header) (status, error) {
 	digits, reason, _ := strings.Cut(h.Get("Grip-Status"), " ")
 	code, err := strconv.ParseUint(digits, 10, 31)
 	if err != nil {
-		return status{}, errors.New("failed to parse Grip-Status")
+		return status{}, errors.New("Grip-Status contains invalid status code")
 	}
 	if !isFinal(int(code)) {
-		return status{}, errors.New("Grip-Status must be from 200 to 999")
+		return status{}, errors.New("Grip-Status contains invalid status code")
 	}
 	if breaksLine(reason) {
 		return status{}, errors.New("Grip-Status contains CR, LF or NUL")
@@ -268,9 +268,11 @@ func parseInstructBody(r Response) (object, error) {
 	}
 	raw, ok := parseJSON(r.Body)
 	if ok {
-		var body object
-		if body, ok = as[object](raw); ok {
+		if body, ok := as[object](raw); ok {
 			return body, nil
+		}
+		if _, ok := as[[]any](raw); ok {
+			return nil, errors.New("instruct must be an object")
 		}
 	}
 	return nil, errors.New("failed to parse application/grip-instruct content as JSON")
@@ -284,7 +286,7 @@ func jsonResponse(body object, given status) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	r, err := o.response("'response'")
+	r, err := o.response("response")
 	if err != nil {
 		return Response{}, err
 	}

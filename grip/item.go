@@ -70,20 +70,26 @@ func ParseItems(body []byte) ([]Item, error) {
 	items := make([]Item, len(list))
 	for i, raw := range list {
 		if items[i], err = parseItem(raw); err != nil {
-			reason := "Invalid format: " + err.Error()
-			if len(list) > 1 {
-				reason = fmt.Sprintf("%s (item %d)", reason, i)
-			}
-			return nil, &PublishError{i, reason}
+			return nil, refusedItem(i, len(list), err)
 		}
 	}
 	return items, nil
 }
 
+// refusedItem returns the error of a publish of n items, the one at i of which
+// is refused because of err.
+func refusedItem(i, n int, err error) *PublishError {
+	reason := "Invalid format: " + err.Error()
+	if n > 1 {
+		reason = fmt.Sprintf("%s (item %d)", reason, i)
+	}
+	return &PublishError{i, reason}
+}
+
 func parseItem(raw json.RawMessage) (Item, error) {
 	o, ok := as[object](raw)
 	if !ok {
-		return Item{}, errors.New("publish item is not an object")
+		return Item{}, errors.New("publish item object is not an object")
 	}
 	if _, ok := o["channel"]; !ok {
 		return Item{}, absent(itemOwner, "channel")

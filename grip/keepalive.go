@@ -21,7 +21,6 @@ type KeepAlive struct {
 	Content []byte // not empty
 	Timeout time.Duration
 	// Interval: every Timeout. Otherwise only when nothing was sent for as long.
-	// A keep-alive by JSON is Interval, unless Grip-Keep-Alive says otherwise.
 	Interval bool
 }
 
@@ -125,10 +124,9 @@ func unescape(s string) (content []byte, ok bool) {
 }
 
 // withJSON returns k, which may be nil, changed by the "keep-alive" of a JSON
-// instruct. It has no mode there: Pushpin does not restart its timer. Without
-// content it is none.
+// instruct. Without content it is none.
 func (k *KeepAlive) withJSON(o object) (*KeepAlive, error) {
-	out := KeepAlive{Interval: true}
+	var out KeepAlive
 	if k != nil {
 		out = *k
 	}

@@ -37,7 +37,7 @@ type Key struct {
 // shows any of the secret.
 func ParseKey(s string) (Key, error) {
 	key, err := ParseVerifyKey(s)
-	if err == nil && !key.isZero() && key.sign == nil {
+	if err == nil && !key.IsZero() && key.sign == nil {
 		return Key{}, errors.New("parse key: " + strings.TrimPrefix(s, "file:") + " has a public key, which can check a signature but not make one: name the file of the private key")
 	}
 	return key, err
@@ -80,7 +80,8 @@ func (k Key) String() string {
 // GoString is String, so that no way of printing k shows its secret.
 func (k Key) GoString() string { return k.String() }
 
-func (k Key) isZero() bool { return k.method == nil }
+// IsZero reports whether k is no key.
+func (k Key) IsZero() bool { return k.method == nil }
 
 // textKey returns the key for HS256. It takes no PEM text for a secret: that of a
 // public key is known to all, and whoever knows it could sign (RFC 8725 §2.1).

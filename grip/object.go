@@ -162,8 +162,11 @@ func decodeHeader(raw json.RawMessage, owner string) (Header, error) {
 		h := make(Header, len(pairs))
 		for i, rawPair := range pairs {
 			pair, ok := as[[]json.RawMessage](rawPair)
-			if !ok || len(pair) != 2 {
+			if !ok {
 				return nil, errHeaderElement
+			}
+			if len(pair) != 2 {
+				return nil, errors.New("headers contains list with wrong number of elements")
 			}
 			name, okName := as[string](pair[0])
 			value, okValue := as[string](pair[1])
@@ -182,7 +185,7 @@ func decodeHeader(raw json.RawMessage, owner string) (Header, error) {
 	for _, name := range keys(raw) {
 		value, ok := as[string](members[name])
 		if !ok {
-			return nil, errHeaderElement
+			return nil, wrongType("headers", name)
 		}
 		h = append(h, Field{name, trim(value)})
 	}

@@ -31,7 +31,7 @@ type Signer struct {
 // NewSigner returns a Signer whose tokens say that iss sends them. A key that
 // can only verify makes it panic.
 func NewSigner(iss string, key Key) *Signer {
-	if !key.isZero() && key.sign == nil {
+	if !key.IsZero() && key.sign == nil {
 		panic("grip: the " + key.String() + " of a Signer is a public key, which cannot sign")
 	}
 	return &Signer{iss: iss, key: key}
@@ -42,7 +42,7 @@ func NewSigner(iss string, key Key) *Signer {
 // to a minute before. Without an iss or a key it is empty, and no field is to
 // be sent.
 func (s *Signer) Token(now time.Time) string {
-	if s.iss == "" || s.key.isZero() {
+	if s.iss == "" || s.key.IsZero() {
 		return ""
 	}
 	s.mu.Lock()
@@ -89,7 +89,7 @@ func VerifyBearer(token, iss string, key Key, now time.Time) error {
 // check returns nil when token was signed with k, has an expiry that is still to
 // come, and is what the options want.
 func (k Key) check(token string, now time.Time, options ...jwt.ParserOption) error {
-	if k.isZero() {
+	if k.IsZero() {
 		return errors.New("no key")
 	}
 	parser := jwt.NewParser(append(options,

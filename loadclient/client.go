@@ -22,20 +22,27 @@ import (
 // A set-up takes clients from any state to idle, or to connecting elsewhere. In
 // resting the connection may be open or not; in idle it is not; in the others
 // it is.
+//
+// With -stream the answer to asking is a stream, whose end is one of the answer:
+//
+//	idle ──ramp──▶ connecting ──▶ sending ──▶ asking ──head──▶ streaming ──end──▶ resting
+//	                   ▲                                                             │
+//	                   └──────────────────────────rest over──────────────────────────┘
 type state uint8
 
 const (
 	idle       state = iota // not begun yet, or ended
 	connecting              // connect(2) under way
 	sending                 // request not wholly written
-	asking                  // first request, without last_id, is unanswered
+	asking                  // first request, without last_id, or one for a stream is unanswered
 	polling                 // request with last_id is unanswered
+	streaming               // stream has begun
 	resting                 // between an answer or failure and the next request
 	states
 )
 
 func (s state) String() string {
-	return [states]string{"idle", "connecting", "sending", "asking", "polling", "resting"}[s]
+	return [states]string{"idle", "connecting", "sending", "asking", "polling", "streaming", "resting"}[s]
 }
 
 // fault is a way in which a client can fail.
@@ -64,12 +71,13 @@ const (
 type client struct {
 	fd         int32 // -1: not connected
 	state      state
-	started    bool   // has had its first answer
-	failures   uint8  // in a row
-	sent       int32  // bytes of the request written
-	generation uint32 // of the target that it connected to last
-	id         uint64 // newest headline it was answered
-	partial    []byte // of an answer; nil when none has begun
+	started    bool    // has had its first answer
+	failures   uint8   // in a row
+	sent       int32   // bytes of the request written
+	generation uint32  // of the target that it connected to last
+	id         uint64  // newest headline it was answered
+	partial    []byte  // of an answer, nil when none has begun, or of an event
+	framing    framing // of the stream, while streaming
 	// reused is when the request was sent on a connection that had carried
 	// another; 0 on a new one.
 	reused time.Duration
@@ -155,7 +163,7 @@ func (p *pool) send(i int32) error {
 	switch {
 	case int(c.sent) < len(req):
 		p.enter(i, sending)
-	case c.started:
+	case c.started && !p.cfg.stream:
 		p.enter(i, polling)
 	default:
 		p.enter(i, asking)
@@ -199,6 +207,9 @@ func (p *pool) received(i int32, b []byte, closed bool) (more bool) {
 		p.fail(i, torn, fmt.Errorf("%d bytes that no request asked for", len(b)))
 		return false
 	}
+	if p.cfg.stream {
+		return p.streamed(i, b)
+	}
 	if c.partial != nil {
 		c.partial = append(c.partial, b...)
 		b = c.partial
@@ -228,6 +239,10 @@ func (p *pool) ended(i int32, cause error) {
 	if c.state == resting {
 		p.hangUp(i)
 		p.reconnects++
+		return
+	}
+	if p.cfg.stream {
+		p.streamEnded(i, cause)
 		return
 	}
 	if len(c.partial) == 0 && c.reused > 0 && p.now()-c.reused < staleFor {
@@ -362,8 +377,8 @@ func (p *pool) enter(i int32, s state) {
 	p.inState[c.state]--
 	c.state = s
 	p.inState[s]++
-	if s == polling {
-		p.signalPolling()
+	if s == polling || s == streaming {
+		p.signalWaiting()
 	}
 }
 

@@ -22,6 +22,7 @@ type config struct {
 	// Clients.
 	clients        int // with nats: at most
 	url            *url.URL
+	stream         bool
 	rate           int // connects a second while ramping up; 0: as fast as possible
 	repollDelay    time.Duration
 	repollJitter   time.Duration // random 0..repollJitter on top of repollDelay
@@ -44,6 +45,12 @@ type config struct {
 	version   bool
 }
 
+// Where the clients find the headline unless -url says another place.
+const (
+	pollURL   = "http://127.0.0.1:7999/headline/value/"
+	streamURL = "http://127.0.0.1:7999/headline/events/"
+)
+
 // usageError is an error in what the user asked for: nothing was begun.
 type usageError struct{ error }
 
@@ -57,14 +64,15 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	fs := flag.NewFlagSet("loadclient", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&c.clients, "c", 5000, "number of `clients`; with -nats, the most that a set-up may ask for")
-	target := fs.String("url", "http://127.0.0.1:7999/headline/value/", "`URL` the clients ask, http only")
+	target := fs.String("url", "", "`URL` the clients ask, http only (default "+pollURL+", with -stream "+streamURL+")")
+	fs.BoolVar(&c.stream, "stream", false, "the clients open streams of server-sent events, and do not poll; what comes twice or not in order is counted")
 	fs.IntVar(&c.rate, "rate", 10000, "connects per second while ramping up, 0 for as fast as possible")
-	fs.DurationVar(&c.repollDelay, "repoll-delay", 2*time.Second, "rest between an answer and the next poll")
+	fs.DurationVar(&c.repollDelay, "repoll-delay", 2*time.Second, "rest between an answer and the next poll, or the end of a stream and the next")
 	fs.DurationVar(&c.repollJitter, "repoll-jitter", time.Second, "random extra rest, 0 to this; with -repoll-delay 0 as well all poll again at once")
-	fs.DurationVar(&c.requestTimeout, "request-timeout", 60*time.Second, "time for a whole request, connect included")
+	fs.DurationVar(&c.requestTimeout, "request-timeout", 60*time.Second, "time for a whole request, connect included; for a stream, until it begins")
 	fs.BoolVar(&c.reconnect, "reconnect", false, "open a connection for each request (HTTP/1.0, Connection: close)")
 	fs.StringVar(&c.post, "post", "", "`URL` to change the headline at (form field body); without it changes are only watched, until Ctrl-C")
-	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes")
+	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes; with -stream, exactly that")
 	fs.IntVar(&c.changes, "changes", 3, "with -post: number of changes, 0 for until Ctrl-C")
 	fs.StringVar(&c.json, "json", "", "write the summary as JSON to this `file`; - is standard output, and the text goes to standard error")
 	c.nats.Flags(fs, "", "`URL` of the NATS server or cluster that sets this group of clients up, until SIGTERM; none, it stands alone")
@@ -88,6 +96,12 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	if err == nil {
 		err = c.checkMode(fs)
 	}
+	if *target == "" {
+		*target = pollURL
+		if c.stream {
+			*target = streamURL
+		}
+	}
 	if err == nil {
 		err = c.validate(*target)
 	}
@@ -108,7 +122,7 @@ func (c *config) checkMode(fs *flag.FlagSet) error {
 	var err error
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "url", "post", "every", "changes", "json":
+		case "url", "post", "every", "changes", "json", "stream":
 			if c.nats.URL != "" {
 				err = fmt.Errorf("-nats and -%s exclude each other: with -nats, the set-up says what to ask", f.Name)
 			}
@@ -216,10 +230,10 @@ func (c config) changesWanted() int {
 	return c.changes
 }
 
-// pollingWithin is how long it may take until every client has a poll in
-// flight: the ramp, a first answer, a rest, and one request that failed by
+// waitingWithin is how long it may take until every client waits for a change:
+// the ramp, a first answer, a rest, and one request that failed by
 // timeout and waited out the longest backoff.
-func (c config) pollingWithin() time.Duration {
+func (c config) waitingWithin() time.Duration {
 	d := 2*c.requestTimeout + c.repollDelay + c.repollJitter + maxBackoff + backoffJitter
 	if c.rate > 0 {
 		d += time.Duration(c.clients/c.rate+1) * time.Second

@@ -33,6 +33,8 @@ func TestParseConfig(t *testing.T) {
 		{"flag before file", "-c 8 -config " + file, func(c config) bool { return c.clients == 8 }},
 		{"watching waits for rests", "", func(c config) bool { return c.deliverWithin == 13*time.Second && c.changesWanted() == 0 }},
 		{"posting does not", "-post http://h/", func(c config) bool { return c.deliverWithin == 10*time.Second && c.changesWanted() == 3 }},
+		{"streams", "-stream", func(c config) bool { return c.stream && c.url.String() == "http://127.0.0.1:7999/headline/events/" }},
+		{"streams elsewhere", "-stream -url http://h/x", func(c config) bool { return c.stream && c.url.String() == "http://h/x" }},
 		{"default port", "-url http://h/x", func(c config) bool { return c.hostport() == "h:80" }},
 		{"IPv6", "-url http://[::1]:81/x", func(c config) bool { return c.hostport() == "[::1]:81" }},
 		{"stands alone", "", func(c config) bool { return c.nats.URL == "" && c.watching() && c.logFormat == "text" }},
@@ -41,7 +43,7 @@ func TestParseConfig(t *testing.T) {
 				c.nats.Cert == "c" && c.nats.Key == "k" && c.region == "r" && c.clients == 5000 && !c.watching()
 		}},
 		{"a group with a name", "-nats nats://h -name n", func(c config) bool { return c.nats.Name == "n" }},
-		{"polling within", "-c 25 -rate 10 -request-timeout 1s", func(c config) bool { return c.pollingWithin() == (2+3+65+3)*time.Second }},
+		{"waiting within", "-c 25 -rate 10 -request-timeout 1s", func(c config) bool { return c.waitingWithin() == (2+3+65+3)*time.Second }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := parseConfig(strings.Fields(tt.args), nil)
@@ -72,6 +74,7 @@ func TestParseConfigErrors(t *testing.T) {
 		{"-nats nats://h -post http://h/", "-nats and -post exclude each other"},
 		{"-nats nats://h -every 1s", "-nats and -every exclude each other"},
 		{"-nats nats://h -changes 1", "-nats and -changes exclude each other"},
+		{"-nats nats://h -stream", "-nats and -stream exclude each other"},
 		{"-nats nats://h -json x", "-nats and -json exclude each other"},
 		{"-region r", "-region needs -nats"},
 		{"-name n", "-name needs -nats"},

@@ -21,16 +21,17 @@ type ledger struct {
 	settled       func() // called after a change has been settled
 
 	headlines []*headline // by id, the newest maxHeadlines
-	posted    *headline   // the last one posted; nil: none yet
+	posting   bool        // headlines that were not published before are ours
+	posted    []*headline // posted, and nobody has told their ids yet
 	changes   []*headline // in the order they began
 	live      []*headline // changes not settled, in the same order
 	ended     []*headline // changes settled since the last call of unshown
 	overall   *latency    // of all settled changes
 
 	// The last bodies seen and what they say, so that a body is parsed once and
-	// not once a client. More than are in use at a time: a headline, the one
-	// before, the timeout answer.
-	seen     [4]seenBody
+	// not once a client. More than are in use at a time: polls are answered with a
+	// headline, the one before, or {}; some streams may be a second behind others.
+	seen     [32]seenBody
 	seenNext int
 }
 
@@ -45,8 +46,12 @@ func newLedger(deliverWithin time.Duration, watching bool, settled func()) *ledg
 
 // known returns the headline of a body that was seen before, nil if it was not.
 func (l *ledger) known(body []byte) *headline {
-	for i := range l.seen {
-		if s := &l.seen[i]; s.headline != nil && bytes.Equal(s.body, body) {
+	for i := range l.seen { // the newest first
+		s := &l.seen[(l.seenNext+len(l.seen)-1-i)%len(l.seen)]
+		if s.headline == nil {
+			break
+		}
+		if bytes.Equal(s.body, body) {
 			return s.headline
 		}
 	}
@@ -82,13 +87,14 @@ func (l *ledger) judge(id uint64, text string, now time.Duration, recipients fun
 		}
 		return l.headlines[at], nil
 	}
-	if h := l.posted; h != nil {
+	if l.posting {
 		// Before the POST is answered, the text says which headline this is.
-		if h.id != 0 || h.text != text {
+		i := slices.IndexFunc(l.posted, func(h *headline) bool { return h.text == text })
+		if i < 0 {
 			return nil, fmt.Errorf("headline %d %.80q was not posted by this run", id, text)
 		}
-		h.id = id
-		l.insert(at, h)
+		h := l.posted[i]
+		l.name(h, id, at)
 		return h, nil
 	}
 	h := &headline{id: id, text: text, settled: true}
@@ -121,6 +127,13 @@ func (l *ledger) find(id uint64) (at int, found bool) {
 	})
 }
 
+// name gives a posted headline its id.
+func (l *ledger) name(h *headline, id uint64, at int) {
+	h.id = id
+	l.posted = slices.DeleteFunc(l.posted, func(x *headline) bool { return x == h })
+	l.insert(at, h)
+}
+
 // insert takes in a headline, for the oldest if there are many.
 func (l *ledger) insert(at int, h *headline) {
 	l.headlines = slices.Insert(l.headlines, at, h)
@@ -133,7 +146,8 @@ func (l *ledger) insert(at int, h *headline) {
 // headline that was not published before must be one that was posted.
 func (l *ledger) post(text string, recipients int) *headline {
 	h := &headline{text: text, settledCh: make(chan struct{})}
-	l.posted = h
+	l.posting = true
+	l.posted = append(l.posted, h)
 	l.begin(h, recipients)
 	return h
 }
@@ -157,8 +171,7 @@ func (l *ledger) confirm(h *headline, id uint64) error {
 	case found:
 		return fmt.Errorf("headline was posted as %d, which is %.80q already", id, l.headlines[at].text)
 	default:
-		h.id = id
-		l.insert(at, h)
+		l.name(h, id, at)
 	}
 	return nil
 }

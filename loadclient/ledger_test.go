@@ -145,6 +145,22 @@ func TestLedgerPosting(t *testing.T) {
 				lt.Fatal(err)
 			}
 		}},
+		{"several under way, in another order", func(lt *ledgerTest) {
+			b, c, d := lt.post("b", 3), lt.post("c", 3), lt.post("d", 3)
+			if lt.answer(2, "c") != c || lt.answer(3, "b") != b {
+				lt.Error("delivery is not of the posted headline")
+			}
+			lt.wantWrong(4, "e", "not posted by this run")
+			lt.wantWrong(4, "b", "not posted by this run")
+			for id, h := range map[uint64]*headline{2: c, 3: b, 4: d} {
+				if err := lt.confirm(h, id); err != nil {
+					lt.Error(err)
+				}
+			}
+			if len(lt.posted) > 0 {
+				lt.Errorf("%d headlines are without an id, want none", len(lt.posted))
+			}
+		}},
 		{"delivered under another id", func(lt *ledgerTest) {
 			h := lt.post("b", 3)
 			lt.answer(3, "b")
@@ -195,6 +211,22 @@ func TestLedgerPosting(t *testing.T) {
 			lt.answer(1, "a")
 			tt.run(lt)
 		})
+	}
+}
+
+// TestLedgerKnown checks that the last bodies are known, and those before them
+// forgotten.
+func TestLedgerKnown(t *testing.T) {
+	lt := newLedgerTest(t, false)
+	const more = 5
+	for id := range len(lt.seen) + more {
+		lt.answer(uint64(id+1), "x")
+	}
+	for id := range len(lt.seen) + more {
+		body := fmt.Appendf(nil, `{"id":%d,"body":"x"}`, id+1)
+		if h := lt.known(body); (h != nil) != (id >= more) {
+			t.Errorf("headline %d of %d: known %v", id+1, len(lt.seen)+more, h != nil)
+		}
 	}
 }
 

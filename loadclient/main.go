@@ -10,11 +10,18 @@
 //   - a change is a headline that clients were waiting for; each client that
 //     gets it is one delivery;
 //   - a delivery's time runs from the first byte of the POST that made the
-//     change to the read that completed the client's answer. Without -post that
+//     change to the read that completed the client's answer, or event. Without -post that
 //     start is unknown, and times run from the first delivery seen.
 //
 // With -post it makes the changes itself and exits 0 only when every client
 // received every one of them and no answer was torn or wrong.
+//
+// With -stream the clients do not poll: each opens one stream of server-sent
+// events, on which the present headline comes and then every other. What comes
+// twice, out of order or not at all is counted. A stream that ends is asked for
+// again with Last-Event-ID. -post makes the changes at a steady pace, whether or
+// not the ones before have arrived, which is how a rate is found that a server
+// sustains.
 //
 // With -nats it is a client group of the cluster: a set-up, which comes over the
 // bus, says how many clients there are, what they ask and where they connect,
@@ -75,7 +82,7 @@ func neverPreempt() {
 }
 
 // runCommand is the whole command. It returns nil when every client received
-// every change and no answer was torn or wrong, or a group was ended by ctx, and
+// every change, streams in order, and no answer was torn or wrong, or a group was ended by ctx, and
 // a usageError when nothing was begun because of the arguments.
 func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	cfg, err := parseConfig(args, stdout)
@@ -126,7 +133,7 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	interrupted := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect)
+	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect, cfg.stream)
 	if err != nil {
 		return nil, fmt.Errorf("-url: %w", err)
 	}
@@ -156,7 +163,7 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	}
 	// The group has ended, so the loop's state is ours.
 	p.ledger.settleAll()
-	w.lines(p.ledger.unshown())
+	w.lines()()
 	s := p.summary()
 	if err == nil {
 		err = s.verdict(cfg.changesWanted())

@@ -67,6 +67,7 @@ type result struct {
 	Errors       map[string]int
 	Reconnects   int
 	TimeoutsHeld int `json:"timeouts_held"`
+	Streams      *streamSummary
 	OK           bool
 }
 

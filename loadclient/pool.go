@@ -46,6 +46,13 @@ type pool struct {
 	readBuf    []byte
 	requestBuf []byte
 
+	// Of streams, likewise.
+	eventParser eventParser
+	idBuf       [20]byte
+	order       order
+	disorder    rate.Sometimes
+	keepAlives  int // comments
+
 	// What the clients are to do, likewise.
 	target     *target // nil: not known yet
 	generation uint32  // of target
@@ -64,7 +71,7 @@ type pool struct {
 	complaints   [faults]rate.Sometimes
 	reconnects   int           // connections the server closed that were meant to be persistent
 	timeoutsHeld int           // {} answers
-	pollingCh    chan struct{} // closed when all clients are polling; nil: nobody asked
+	waitingCh    chan struct{} // closed when all clients wait for a change; nil: nobody asked
 	stopping     bool
 	endErr       error // why the loop ended, nil when stopped
 
@@ -97,6 +104,7 @@ func newPool(cfg config, log *slog.Logger) (*pool, error) {
 	for f := range p.complaints {
 		p.complaints[f] = rate.Sometimes{First: 5, Interval: time.Minute}
 	}
+	p.disorder = rate.Sometimes{First: 5, Interval: time.Minute}
 	p.inState[idle] = cfg.clients
 	var err error
 	if p.poller, err = newPoller(); err != nil {
@@ -245,22 +253,31 @@ func (p *pool) readMail() {
 	}
 }
 
-// allPolling returns a Go channel that is closed once every client has an
-// unanswered poll in flight. Not for use on the loop itself.
-func (p *pool) allPolling() (<-chan struct{}, error) {
+// allWaiting returns a Go channel that is closed once every client waits for a
+// change. Not for use on the loop itself.
+func (p *pool) allWaiting() (<-chan struct{}, error) {
 	ch := make(chan struct{})
 	err := p.do(func() {
-		p.pollingCh = ch
-		p.signalPolling()
+		p.waitingCh = ch
+		p.signalWaiting()
 	})
 	return ch, err
 }
 
-func (p *pool) signalPolling() {
-	if p.pollingCh != nil && p.inState[polling] == len(p.clients) {
-		close(p.pollingCh)
-		p.pollingCh = nil
+func (p *pool) signalWaiting() {
+	if p.waitingCh != nil && p.waiting() == len(p.clients) {
+		close(p.waitingCh)
+		p.waitingCh = nil
 	}
+}
+
+// waiting is how many clients wait for a change: they have an unanswered poll in
+// flight, or a stream on which the present headline has come.
+func (p *pool) waiting() int {
+	if p.cfg.stream {
+		return min(p.inState[streaming], p.started)
+	}
+	return p.inState[polling]
 }
 
 func (p *pool) signalNews() {
@@ -276,6 +293,7 @@ func (p *pool) countStarted(now time.Duration) {
 		p.startedAt = now
 		p.signalNews()
 	}
+	p.signalWaiting()
 }
 
 // olderThan counts the started clients whose headline is older than id.

@@ -9,8 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
+
+// maxPosts bounds the changes that are under way at a time, with -stream. When so
+// many are, the next waits, and the changes come at a lower rate than they were to.
+const maxPosts = 64
 
 // poster changes the headline and waits until the clients have it. One
 // goroutine's.
@@ -38,7 +43,7 @@ func (s *poster) ensureHeadline(ctx context.Context) error {
 		return fmt.Errorf("ask for the headline: %w", err)
 	}
 	if code != http.StatusOK {
-		return fmt.Errorf("ask for the headline: GET %s: status %d", s.cfg.url, code)
+		return fmt.Errorf("ask for the headline: status %d", code)
 	}
 	return nil
 }
@@ -46,7 +51,11 @@ func (s *poster) ensureHeadline(ctx context.Context) error {
 func (s *poster) askHeadline(ctx context.Context) (code int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.requestTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.cfg.url.String(), nil)
+	value := s.cfg.url.String()
+	if s.cfg.stream {
+		value = s.cfg.post // a stream has no end
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, value, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -54,19 +63,18 @@ func (s *poster) askHeadline(ctx context.Context) (code int, err error) {
 	return code, err
 }
 
-// run makes the changes, each when every client is polling and no sooner than
+// run makes the changes, each when every client waits for it and no sooner than
 // every after the one before. It returns nil when all were made and settled.
 func (s *poster) run(ctx context.Context) error {
+	if s.cfg.stream {
+		return s.runSteadily(ctx)
+	}
 	var began time.Time
 	for n := 1; s.cfg.changes == 0 || n <= s.cfg.changes; n++ {
-		if n > 1 {
-			select {
-			case <-time.After(time.Until(began.Add(s.cfg.every))):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		if n > 1 && !sleep(ctx, time.Until(began.Add(s.cfg.every))) {
+			return ctx.Err()
 		}
-		if err := s.awaitPolling(ctx); err != nil {
+		if err := s.awaitWaiting(ctx); err != nil {
 			return err
 		}
 		began = time.Now()
@@ -77,23 +85,66 @@ func (s *poster) run(ctx context.Context) error {
 	return nil
 }
 
-func (s *poster) awaitPolling(ctx context.Context) error {
-	pollingCh, err := s.pool.allPolling()
+// runSteadily makes the changes every so often from when all clients have their
+// streams, however long it takes until the clients have them. It returns nil when
+// all were made and settled.
+func (s *poster) runSteadily(ctx context.Context) error {
+	if err := s.awaitWaiting(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var posts sync.WaitGroup
+	roomCh := make(chan struct{}, maxPosts)
+	began := time.Now()
+	for n := 1; s.cfg.changes == 0 || n <= s.cfg.changes; n++ {
+		if !sleep(ctx, time.Until(began.Add(time.Duration(n-1)*s.cfg.every))) {
+			break
+		}
+		select {
+		case roomCh <- struct{}{}:
+		case <-ctx.Done():
+		}
+		posts.Go(func() {
+			defer func() { <-roomCh }()
+			if err := s.change(ctx, s.text(n)); err != nil {
+				cancel(fmt.Errorf("make change %d: %w", n, err))
+			}
+		})
+	}
+	posts.Wait()
+	return context.Cause(ctx)
+}
+
+// sleep returns true after d, or false when ctx ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *poster) awaitWaiting(ctx context.Context) error {
+	waitingCh, err := s.pool.allWaiting()
 	if err != nil {
 		return err
 	}
-	limit := s.cfg.pollingWithin()
+	limit := s.cfg.waitingWithin()
 	select {
-	case <-pollingCh:
+	case <-waitingCh:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(limit):
 		var held int
-		if err := s.pool.do(func() { held = s.pool.inState[polling] }); err != nil {
+		if err := s.pool.do(func() { held = s.pool.waiting() }); err != nil {
 			return err
 		}
-		return fmt.Errorf("only %d of %d clients had a poll in flight after %v", held, s.cfg.clients, limit)
+		return fmt.Errorf("only %d of %d clients waited for a change after %v", held, s.cfg.clients, limit)
 	}
 }
 

@@ -19,3 +19,14 @@ func TestDeliveriesLine(t *testing.T) {
 		}
 	}
 }
+
+func TestMerged(t *testing.T) {
+	got := merged([]deliveries{
+		{3, 10 * time.Millisecond, 40 * time.Millisecond, 20 * time.Millisecond},
+		{1, 5 * time.Millisecond, 80 * time.Millisecond, 60 * time.Millisecond},
+	})
+	want := deliveries{4, 5 * time.Millisecond, 80 * time.Millisecond, 30 * time.Millisecond}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // summary is what a run came to. Its JSON form is an interface: others read it.
@@ -17,8 +19,9 @@ type summary struct {
 	Started        int             `json:"started"`         // clients that had a first answer
 	ConnectSeconds float64         `json:"connect_seconds"` // first connect to the last client's first answer; 0: not all had one
 	Changes        []changeSummary `json:"changes"`
-	Overall        spread          `json:"overall"` // of all deliveries
-	Errors         map[string]int  `json:"errors"`  // by fault
+	Streams        *streamSummary  `json:"streams,omitempty"` // nil without -stream
+	Overall        spread          `json:"overall"`           // of all deliveries
+	Errors         map[string]int  `json:"errors"`            // by fault
 	Reconnects     int             `json:"reconnects"`
 	TimeoutsHeld   int             `json:"timeouts_held"` // {} answers
 	OK             bool            `json:"ok"`
@@ -30,6 +33,36 @@ type changeSummary struct {
 	Received   int    `json:"received"`
 	Missed     int    `json:"missed"`
 	spread
+}
+
+// streamSummary is what is to be said of streams alone.
+type streamSummary struct {
+	Messages   int `json:"messages"`
+	KeepAlives int `json:"keep_alives"`
+	Gaps       int `json:"gaps"`     // headlines that were left out
+	Repeats    int `json:"repeats"`  // that came a second time
+	Reorders   int `json:"reorders"` // that came after a newer one
+	// PostingSeconds is the time from the first change to the last: with n of
+	// them, they were made every PostingSeconds/(n-1).
+	PostingSeconds float64 `json:"posting_seconds"`
+}
+
+// streamSummary sums up what the streams brought.
+func (p *pool) streamSummary() *streamSummary {
+	s := &streamSummary{
+		Messages: p.deliveries, KeepAlives: p.keepAlives,
+		Gaps: p.order.gaps, Repeats: p.order.repeats, Reorders: p.order.reorders,
+	}
+	var starts []int64
+	for _, h := range p.ledger.changes {
+		if at := h.start.Load(); at > 0 {
+			starts = append(starts, at)
+		}
+	}
+	if len(starts) > 0 {
+		s.PostingSeconds = time.Duration(slices.Max(starts) - slices.Min(starts)).Seconds()
+	}
+	return s
 }
 
 // summary sums up a run whose loop has ended and whose changes are settled.
@@ -46,6 +79,9 @@ func (p *pool) summary() *summary {
 		Reconnects:   p.reconnects,
 		TimeoutsHeld: p.timeoutsHeld,
 	}
+	if p.cfg.stream {
+		s.Streams = p.streamSummary()
+	}
 	if p.started == len(p.clients) {
 		s.ConnectSeconds = float64((p.startedAt - p.beganAt).Milliseconds()) / 1000
 	}
@@ -59,7 +95,8 @@ func (p *pool) summary() *summary {
 }
 
 // verdict returns nil when all clients started, changesWanted changes were
-// made, every client received every change and no answer was torn or wrong;
+// made, every client received every change, no answer was torn or wrong, and no
+// stream out of order;
 // otherwise an error that names each of these that does not hold.
 func (s *summary) verdict(changesWanted int) error {
 	var errs []error
@@ -81,7 +118,14 @@ func (s *summary) verdict(changesWanted int) error {
 			errs = append(errs, fmt.Errorf("%d answers %v", n, f))
 		}
 	}
+	if t := s.Streams; t != nil && t.Gaps+t.Repeats+t.Reorders > 0 {
+		errs = append(errs, fmt.Errorf("streams were not in order: %s", t.order()))
+	}
 	return errors.Join(errs...)
+}
+
+func (s *streamSummary) order() string {
+	return fmt.Sprintf("gaps %d, repeats %d, reorders %d", s.Gaps, s.Repeats, s.Reorders)
 }
 
 // writeTable writes the summary for people, times in milliseconds.
@@ -95,6 +139,9 @@ func (s *summary) writeTable(out io.Writer) {
 			recipients += c.Recipients
 			received += c.Received
 			missed += c.Missed
+			if s.Streams != nil {
+				continue // hundreds, maybe
+			}
 			fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%s\t\n", c.ID, c.Recipients, c.Received, c.Missed, c.spread.cells())
 		}
 		fmt.Fprintf(t, "all\t%d\t%d\t%d\t%s\t\n", recipients, received, missed, s.Overall.cells())
@@ -110,6 +157,9 @@ func (s *summary) writeTable(out io.Writer) {
 		counts = append(counts, fmt.Sprintf("%v %d", f, s.Errors[f.String()]))
 	}
 	fmt.Fprintf(out, "errors: %s\n", strings.Join(counts, ", "))
+	if t := s.Streams; t != nil {
+		fmt.Fprintf(out, "streams: %s; %d messages, %d keep-alives, %d changes in %.3f s\n", t.order(), t.Messages, t.KeepAlives, len(s.Changes), t.PostingSeconds)
+	}
 	fmt.Fprintf(out, "reconnects: %d, polls answered without a change: %d\n", s.Reconnects, s.TimeoutsHeld)
 }
 

@@ -38,18 +38,28 @@ type responseParser struct {
 // the only end that some responses have. Allocates nothing in the good case
 // once the memory for chunked bodies has grown.
 func (p *responseParser) parse(b []byte, ended bool) (response, error) {
-	skipped := 0
+	h, size, err := parseHeads(b)
+	if err != nil {
+		return response{}, err
+	}
+	return p.parseBody(h, b, size, ended)
+}
+
+// parseHeads parses the head of the response at the start of b, after those of
+// interim responses, and returns the size of all; errPartial when the end is not
+// there yet.
+func parseHeads(b []byte) (h head, size int, err error) {
 	for {
-		h, size, err := parseHead(b[skipped:])
+		h, n, err := parseHead(b[size:])
 		if err != nil {
-			return response{}, err
+			return h, 0, err
 		}
-		skipped += size
+		size += n
 		if h.status >= 200 {
-			return p.parseBody(h, b, skipped, ended)
+			return h, size, nil
 		}
 		if h.status == 101 {
-			return response{}, errors.New("101 switching protocols, which nobody asked for")
+			return h, 0, errors.New("101 switching protocols, which nobody asked for")
 		}
 	}
 }
@@ -165,7 +175,8 @@ var (
 	semicolon   = []byte(";")
 )
 
-// head is what a response's head says about where it ends.
+// head is what a response's head says about where it ends, and whether it is a
+// stream of events.
 type head struct {
 	status    int
 	minor     int // of the version, HTTP/1.minor
@@ -173,6 +184,7 @@ type head struct {
 	chunked   bool
 	closing   bool // Connection: close
 	keepAlive bool // Connection: keep-alive, which HTTP/1.0 needs to be persistent
+	events    bool // Content-Type: text/event-stream
 }
 
 // persistent follows RFC 9112 §9.3.
@@ -233,7 +245,7 @@ func parseStatusLine(line []byte) (head, error) {
 	return h, nil
 }
 
-// field takes in one header field line if it concerns the response's end.
+// field takes in one header field line if it is one of those that head is about.
 func (h *head) field(line []byte) error {
 	name, value, err := cutField(line)
 	if err != nil {
@@ -250,6 +262,11 @@ func (h *head) field(line []byte) error {
 				return fmt.Errorf("header line %.80q", line)
 			}
 			h.chunked = true
+		}
+	case len(contentType):
+		if bytes.EqualFold(name, contentType) {
+			media, _, _ := bytes.Cut(value, semicolon)
+			h.events = bytes.EqualFold(bytes.TrimRight(media, " \t"), eventStream)
 		}
 	case len(connection):
 		if bytes.EqualFold(name, connection) {
@@ -272,6 +289,8 @@ var (
 	contentLength    = []byte("Content-Length")
 	transferEncoding = []byte("Transfer-Encoding")
 	chunked          = []byte("chunked")
+	contentType      = []byte("Content-Type")
+	eventStream      = []byte("text/event-stream")
 	connection       = []byte("Connection")
 	closeToken       = []byte("close")
 	keepAliveToken   = []byte("keep-alive")

@@ -32,6 +32,7 @@ type config struct {
 	// URLs. None means that Grip-Sig is not checked.
 	sigKeys     []grip.Key
 	holdTimeout time.Duration // whole seconds; 0 leaves it to the edge
+	keepAlive   time.Duration // whole seconds; 0: none
 	logLevel    slog.Level
 	logFormat   string // text or json
 	version     bool   // print the version and end
@@ -44,7 +45,8 @@ from the file that -config names; the command line goes before both.
 
 `
 
-// maxHoldTimeout bounds -hold-timeout: no poll is of use to anybody for longer.
+// maxHoldTimeout bounds -hold-timeout, as no poll is of use to anybody for longer,
+// and -keep-alive.
 const maxHoldTimeout = time.Hour
 
 // parseConfig reads the flags from args, the environment and the file that
@@ -64,6 +66,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 	fs.Var(&edges, "edge", "control `URL` of an edge to publish to, such as http://127.0.0.1:5561; repeatable\n(the environment's GRIP_URL counts as one more)")
 	sigKey := fs.String("sig-key", "", "`key` to check Grip-Sig with: plain text, base64:... or file:path\n(default: the key of the control URLs; without any, every GRIP proxy is believed)")
 	fs.DurationVar(&cfg.holdTimeout, "hold-timeout", 0, "how long edges shall hold a poll, in whole seconds up to 1h; 0 lets the edge decide")
+	fs.DurationVar(&cfg.keepAlive, "keep-alive", 15*time.Second, "after how long without a headline edges shall send a stream a comment, in whole seconds up to 1h; 0 is never")
 	logLevel := fs.String("log-level", "info", "lowest `level` to log: debug, info, warn or error")
 	fs.StringVar(&cfg.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
 	fs.BoolVar(&cfg.version, "version", false, "print the version and exit")
@@ -115,8 +118,13 @@ func (c *config) validate(logLevel string) error {
 	if err := c.store.bus.Validate(); err != nil {
 		return err
 	}
-	if c.holdTimeout < 0 || c.holdTimeout > maxHoldTimeout || c.holdTimeout%time.Second != 0 {
-		return fmt.Errorf("-hold-timeout %s: must be whole seconds from 0s to %s", c.holdTimeout, maxHoldTimeout)
+	for _, f := range []struct {
+		flag string
+		got  time.Duration
+	}{{"-hold-timeout", c.holdTimeout}, {"-keep-alive", c.keepAlive}} {
+		if f.got < 0 || f.got > maxHoldTimeout || f.got%time.Second != 0 {
+			return fmt.Errorf("%s %s: must be whole seconds from 0s to %s", f.flag, f.got, maxHoldTimeout)
+		}
 	}
 	switch logLevel {
 	case "debug", "info", "warn", "error":

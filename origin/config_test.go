@@ -42,9 +42,10 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &config{
-		listen:   ":8080",
-		store:    storeConfig{bus: bus.Config{Name: "origin"}, dir: "headline-data", listen: "127.0.0.1:4222"},
-		logLevel: slog.LevelInfo, logFormat: "text",
+		listen:    ":8080",
+		store:     storeConfig{bus: bus.Config{Name: "origin"}, dir: "headline-data", listen: "127.0.0.1:4222"},
+		keepAlive: 15 * time.Second,
+		logLevel:  slog.LevelInfo, logFormat: "text",
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("defaults are %+v, want %+v", cfg, want)
@@ -132,6 +133,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"hold-timeout with a fraction", []string{"-hold-timeout", "1500ms"}, nil, "-hold-timeout 1.5s: must be whole seconds from 0s to 1h"},
 		{"hold-timeout negative", []string{"-hold-timeout", "-1s"}, nil, "-hold-timeout -1s: must be"},
 		{"hold-timeout too long", []string{"-hold-timeout", "3601s"}, nil, "-hold-timeout 1h0m1s: must be"},
+		{"keep-alive with a fraction", []string{"-keep-alive", "1500ms"}, nil, "-keep-alive 1.5s: must be whole seconds from 0s to 1h"},
+		{"keep-alive negative", []string{"-keep-alive", "-1s"}, nil, "-keep-alive -1s: must be"},
 		{"hold-timeout without unit", nil, map[string]string{"MARQUEE_ORIGIN_HOLD_TIMEOUT": "55"}, "MARQUEE_ORIGIN_HOLD_TIMEOUT"},
 		{"log-level", []string{"-log-level", "INFO+1"}, nil, `-log-level "INFO+1": must be debug, info, warn or error`},
 		{"log-format", []string{"-log-format", "xml"}, nil, `-log-format "xml": must be text or json`},
@@ -163,7 +166,7 @@ func TestConfigHelp(t *testing.T) {
 	if _, err := parseConfig([]string{"-h"}, &stdout); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("parseConfig(-h) error %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"-listen", "-data", "-edge", "-sig-key", "-hold-timeout", "-log-level", "-log-format", "-version", "-config", envPrefix} {
+	for _, name := range []string{"-listen", "-data", "-edge", "-sig-key", "-hold-timeout", "-keep-alive", "-log-level", "-log-format", "-version", "-config", envPrefix} {
 		if !strings.Contains(stdout.String(), name) {
 			t.Errorf("help does not have %s:\n%s", name, &stdout)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -31,15 +32,18 @@ type handler struct {
 	service     *service
 	sigKeys     []grip.Key
 	holdTimeout time.Duration
+	keepAlive   time.Duration
 	log         *slog.Logger
 }
 
-// newHandler returns the API over svc. A poll is held only when it came through
-// a GRIP proxy: one whose Grip-Sig verifies with one of sigKeys, or, when there
-// are none, one that says it is a GRIP proxy. holdTimeout, in whole seconds, is
-// how long a proxy shall hold a poll; zero leaves that to the proxy.
-func newHandler(svc *service, sigKeys []grip.Key, holdTimeout time.Duration, log *slog.Logger) http.Handler {
-	h := &handler{service: svc, sigKeys: sigKeys, holdTimeout: holdTimeout, log: log}
+// newHandler returns the API over svc. A poll or a stream is held only when it came
+// through a GRIP proxy: one whose Grip-Sig verifies with one of sigKeys, or, when
+// there are none, one that says it is a GRIP proxy. holdTimeout, in whole seconds,
+// is how long a proxy shall hold a poll; zero leaves that to the proxy. keepAlive,
+// likewise, is after how long without a headline it shall send a stream a comment;
+// zero is never.
+func newHandler(svc *service, sigKeys []grip.Key, holdTimeout, keepAlive time.Duration, log *slog.Logger) http.Handler {
+	h := &handler{service: svc, sigKeys: sigKeys, holdTimeout: holdTimeout, keepAlive: keepAlive, log: log}
 	mux := http.NewServeMux()
 	// With and without the last slash, since a redirected POST would arrive as
 	// a GET. GET patterns match HEAD too, and for other methods and paths the
@@ -47,6 +51,9 @@ func newHandler(svc *service, sigKeys []grip.Key, holdTimeout time.Duration, log
 	for _, path := range []string{"/headline/value/{$}", "/headline/value"} {
 		mux.HandleFunc("GET "+path, h.get)
 		mux.HandleFunc("POST "+path, h.post)
+	}
+	for _, path := range []string{eventsPath + "{$}", strings.TrimSuffix(eventsPath, "/")} {
+		mux.HandleFunc("GET "+path, h.events)
 	}
 	mux.HandleFunc("GET /{$}", h.help)
 	mux.HandleFunc("GET /healthz", h.healthz)
@@ -61,7 +68,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	current := h.service.current.Load()
+	current := h.service.current()
 	if current == nil {
 		refuse(w, http.StatusNotFound, "there is no headline yet")
 		return
@@ -78,7 +85,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if proxyErr != nil {
-		refuse(w, http.StatusNotImplemented, proxyErr.Error())
+		refuse(w, http.StatusNotImplemented, fmt.Sprintf("this poll would be held: %s, or without last_id", proxyErr))
 		return
 	}
 	w.Header().Set("Grip-Hold", "response")
@@ -118,7 +125,7 @@ func (h *handler) checkProxy(header http.Header) error {
 	sig := header.Get("Grip-Sig")
 	if len(h.sigKeys) == 0 {
 		if sig == "" && header.Get("Grip-Feature") == "" {
-			return errors.New("this poll would be held: ask through a GRIP proxy in front of this origin, or without last_id")
+			return errors.New("ask through a GRIP proxy in front of this origin")
 		}
 		return nil
 	}
@@ -128,7 +135,7 @@ func (h *handler) checkProxy(header http.Header) error {
 			return nil
 		}
 	}
-	return errors.New("this poll would be held: ask through a GRIP proxy that signs with this origin's key (Grip-Sig), or without last_id")
+	return errors.New("ask through a GRIP proxy that signs with this origin's key (Grip-Sig)")
 }
 
 // parseLastID returns the id that the client has seen, and whether it says so
@@ -189,6 +196,8 @@ Wait until it is another than number 1 (through a GRIP proxy in front of this
 origin, such as Marquee's edge, which by default listens on port 7999):
     curl 'http://localhost:7999/headline/value/?last_id=1'
 The answer is {} when nothing changes for a while: just ask again.
+Watch it, as server-sent events (likewise):
+    curl -N http://localhost:7999/headline/events/
 `
 
 // healthz says that the service serves.

@@ -20,7 +20,7 @@ const formType = "application/x-www-form-urlencoded"
 
 // newTestServer serves the API on a real socket and returns its base URL.
 func newTestServer(t testing.TB, svc *service, sigKeys []grip.Key, holdTimeout time.Duration) string {
-	server := httptest.NewServer(newHandler(svc, sigKeys, holdTimeout, slog.New(slog.DiscardHandler)))
+	server := httptest.NewServer(newHandler(svc, sigKeys, holdTimeout, 0, slog.New(slog.DiscardHandler)))
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -231,7 +231,7 @@ func TestAPI(t *testing.T) {
 			for _, body := range tt.headlines {
 				mustChange(t, svc, body)
 			}
-			before := svc.current.Load()
+			before := svc.current()
 			base := newTestServer(t, svc, nil, tt.holdTimeout)
 			resp, body := exchange(t, tt.method, base+tt.target, tt.header, tt.body)
 			if resp.StatusCode != tt.wantStatus || body != tt.wantBody {
@@ -243,7 +243,7 @@ func TestAPI(t *testing.T) {
 			if tt.method != "HEAD" && resp.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
 				t.Errorf("%s %s: got Content-Length %q, want %d", tt.method, tt.target, resp.Header.Get("Content-Length"), len(body))
 			}
-			if now := svc.current.Load(); tt.wantStatus >= 400 && now != before {
+			if now := svc.current(); tt.wantStatus >= 400 && now != before {
 				t.Errorf("%s %s was refused and changed the headline to %s", tt.method, tt.target, now.json)
 			}
 		})
@@ -328,7 +328,7 @@ func TestChangeFails(t *testing.T) {
 	lines, log := newLogLines()
 	svc := newTestService(t, log)
 	mustChange(t, svc, "a")
-	server := httptest.NewServer(newHandler(svc, nil, 0, log))
+	server := httptest.NewServer(newHandler(svc, nil, 0, 0, log))
 	defer server.Close()
 	svc.store.own.close()
 	asForm := http.Header{"Content-Type": {formType}}
@@ -345,7 +345,7 @@ func TestChangeFails(t *testing.T) {
 func BenchmarkGet(b *testing.B) {
 	svc := newTestService(b, slog.New(slog.DiscardHandler))
 	mustChange(b, svc, "Flight 123 arriving in terminal A.")
-	handler := newHandler(svc, nil, 0, slog.New(slog.DiscardHandler))
+	handler := newHandler(svc, nil, 0, 0, slog.New(slog.DiscardHandler))
 	for _, target := range []string{"/headline/value/", "/headline/value/?last_id=1"} {
 		b.Run(target, func(b *testing.B) {
 			r := httptest.NewRequest("GET", target, nil)

@@ -24,6 +24,8 @@ type headline struct {
 	// json is the object clients get, {"id": 1, "body": "…"}, byte for byte,
 	// whether they asked for it or were pushed it.
 	json []byte
+	// event is json as a server-sent event, whose id is the headline's.
+	event []byte
 }
 
 // newHeadline returns the headline with that id and body.
@@ -37,7 +39,11 @@ func newHeadline(id uint64, body string) *headline {
 	_ = enc.Encode(body)        // cannot fail: a string, into memory
 	buf.Truncate(buf.Len() - 1) // the newline that Encode ends with
 	buf.WriteByte('}')
-	return &headline{id: id, json: buf.Bytes()}
+	return &headline{
+		id:    id,
+		json:  buf.Bytes(),
+		event: fmt.Appendf(nil, "id: %d\ndata: %s\n\n", id, buf.Bytes()), // JSON has no line breaks
+	}
 }
 
 // idString returns the id as GRIP writes ids: a decimal string, empty when
@@ -56,10 +62,10 @@ type service struct {
 	store     *store
 	publisher *publisher
 
-	// current is the newest headline, nil when there is none yet. Stored by
+	// recent is the newest headlines, nil when there is none yet. Stored by
 	// change only; read by any goroutine (atomic), so that no poll waits for a
 	// change or for the store.
-	current atomic.Pointer[headline]
+	recent atomic.Pointer[history]
 
 	// mu makes changes happen one after the other, so that the order of ids is
 	// also the order in which the edges get them.
@@ -90,8 +96,8 @@ func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoin
 	}
 	p.bus.Store(st.bus)
 	s := &service{store: st, publisher: p}
-	s.current.Store(h)
 	if h != nil {
+		s.recent.Store((*history)(nil).with(h))
 		s.publisher.publish(h, before(h))
 	}
 	return s, nil
@@ -147,9 +153,14 @@ func (s *service) commit(body string) (*headline, []<-chan struct{}, error) {
 		return nil, nil, fmt.Errorf("change headline: %w", err)
 	}
 	h := newHeadline(id, body)
-	prev := s.current.Swap(h)
-	return h, s.publisher.publish(h, prev), nil
+	recent := s.recent.Load()
+	s.recent.Store(recent.with(h))
+	return h, s.publisher.publish(h, recent.newest()), nil
 }
+
+// current returns the headline, nil when there is none yet. Safe from any
+// goroutine.
+func (s *service) current() *headline { return s.recent.Load().newest() }
 
 // close sends what is still queued for the edges and closes the store. It takes
 // at most storeTimeout for a change under way, and flushTimeout.

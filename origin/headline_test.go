@@ -114,7 +114,7 @@ func TestConcurrentChanges(t *testing.T) {
 				return
 			}
 			got[i] = h
-			if now := svc.current.Load(); now.id < h.id {
+			if now := svc.current(); now.id < h.id {
 				t.Errorf("after change to id %d the current id is %d", h.id, now.id)
 			}
 		})

@@ -1,12 +1,12 @@
 // Command origin is the headline service: a small GRIP origin with one durable
-// value. Clients read the headline, change it, and long-poll for the next one;
-// the polls are held by the edges in front of it, to which every change is
-// published.
+// value. Clients read the headline, change it, and long-poll for the next one, or
+// have each sent as an event; polls and streams are held by the edges in front of
+// it, to which every change is published.
 //
 // A *headline* is the value with its id, a revision that rises by one with
 // every change. An *edge* is a GRIP proxy, known by its control endpoint. An
-// *item* is what is published to it. A *hold* is a poll that this origin told
-// an edge to keep open.
+// *item* is what is published to it. A *hold* is a poll or a stream that this
+// origin told an edge to keep open.
 package main
 
 import (
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if svc.store.own != nil {
 		log = log.With("nats", svc.store.own.url())
 	}
-	err = serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, log), log)
+	err = serve(ctx, listener, newHandler(svc, cfg.sigKeys, cfg.holdTimeout, cfg.keepAlive, log), log)
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		err = cause // of the announcement's end
 	}

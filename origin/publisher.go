@@ -94,6 +94,7 @@ func (p *publisher) publish(h, prev *headline) []<-chan struct{} {
 			Header: grip.Header{{Name: "Content-Type", Value: "application/json"}},
 			Body:   h.json,
 		}},
+		HTTPStream: &grip.HTTPStream{Content: h.event},
 	}
 	p.last.Store(&item)
 	if err := p.bus.Load().PublishItem(item); err != nil {

@@ -100,6 +100,9 @@ func (e *testEdge) wantItem(t testing.TB, id uint64, json string) {
 		if r := it.HTTPResponse; r == nil || r.Code != 200 || r.Header.Get("Content-Type") != "application/json" || string(r.Body) != json {
 			t.Fatalf("item %d has http-response %+v, want 200 application/json %s", id, r, json)
 		}
+		if want := fmt.Sprintf("id: %d\ndata: %s\n\n", id, json); it.HTTPStream == nil || string(it.HTTPStream.Content) != want {
+			t.Fatalf("item %d has http-stream %+v, want %q", id, it.HTTPStream, want)
+		}
 	case <-time.After(patience):
 		t.Fatalf("edge did not get item %d", id)
 	}

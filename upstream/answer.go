@@ -21,6 +21,13 @@ type Answer struct {
 	Length int64
 	// Hold is the origin's instruct to hold; nil for none.
 	Hold *grip.Hold
+	// Next is what to ask when this answer has been sent, if there is no hold, or
+	// when the hold may have missed something; nil for nothing. URL may be
+	// relative to the request's.
+	Next *grip.Link
+	// Gone is the URL to tell when the client has left; "" for none. It may be
+	// relative to the request's.
+	Gone string
 	// Named are the channels, each with an id, that an answer without a hold was
 	// made from: it is the newest until one of them moves on.
 	Named []grip.Channel
@@ -28,7 +35,8 @@ type Answer struct {
 	Asked time.Time
 	// Body is the rest of a body that is too long, or comes too slowly, to be
 	// kept together. Whoever gets it closes it: until then the request counts
-	// as open.
+	// as open. A hold, of mode stream, begins when it has come to its end, and so
+	// does what follows from Next.
 	Body io.ReadCloser
 
 	// Personal: it is for the one whose request was put, and for nobody with an
@@ -43,6 +51,11 @@ type Failure struct {
 	Reason string
 	// RetryAfter is when the client may come again, in seconds; "" for unsaid.
 	RetryAfter string
+	// Debug is one plain line more, in place of Reason, for clients of a service
+	// with Debug; "" for Reason (GRIP §13).
+	Debug string
+	// Answered: the origin has answered, but nothing that could be used.
+	Answered bool
 	// Err is what happened, for the log.
 	Err error
 }

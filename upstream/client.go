@@ -19,6 +19,8 @@ const (
 	maxLine = 20_000
 	// linePatience is how long they wait at the most.
 	linePatience = 10 * time.Second
+	// idleTimeout is how long a connection that is not in use is kept.
+	idleTimeout = 90 * time.Second
 )
 
 // busy is the failure of those who are refused.
@@ -29,11 +31,10 @@ var busy = &Failure{
 	Err:        errors.New("no room among the open requests in time"),
 }
 
-// Config says how to ask the origin.
+// Config says how to ask origins.
 type Config struct {
-	// Origin is the origin's host:port.
-	Origin string
-	// MaxOpen is how many requests may be open at the origin at a time.
+	// MaxOpen is how many requests may be open at a time, at all services
+	// together.
 	MaxOpen int
 	// AnswerTimeout bounds the wait for the head of an answer, for the end of
 	// one that is kept together, and for the origin to take the next bytes of
@@ -41,23 +42,29 @@ type Config struct {
 	AnswerTimeout time.Duration
 	// HoldTimeout is the timeout of a hold that gives none.
 	HoldTimeout time.Duration
-	// Signer makes the Grip-Sig field.
-	Signer *grip.Signer
-	Log    *slog.Logger
+	Log         *slog.Logger
 }
 
-// Client asks one origin. Safe from any goroutine.
+// Client asks the origins, each by the service that a request names. Safe from
+// any goroutine.
 type Client struct {
-	cfg       Config
-	transport *http.Transport
-	limit     *limiter
+	// Immutable.
+	cfg              Config
+	limit            *limiter
+	dial, dialPublic dialFunc // to any address, and to public ones only
+	connectTimeout   time.Duration
+
+	transportsMu sync.Mutex
+	transports   map[setting]*http.Transport
+
+	filtering filtering
 
 	requests, joined, failures atomic.Int64
 	changes                    atomic.Int64 // requests that may have changed something at the origin
 	lastWarning                atomic.Int64 // unix time; one warning a second is enough
 
 	mu    sync.Mutex // calls, and what is said so in call
-	calls map[string]*call
+	calls map[callKey]*call
 }
 
 // Stats are the client's figures since it was made.
@@ -71,32 +78,21 @@ type Stats struct {
 
 // NewClient makes a client. Close it.
 func NewClient(cfg Config) *Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
+	public := &net.Dialer{KeepAlive: 30 * time.Second, Control: onlyPublic}
 	return &Client{
 		cfg:   cfg,
 		limit: newLimiter(cfg.MaxOpen, maxLine, linePatience),
-		calls: make(map[string]*call),
-		transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				nc, err := dialer.DialContext(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return &originConn{nc, cfg.AnswerTimeout}, nil
-			},
-			DisableCompression:     true, // the body passes as it is
-			MaxIdleConnsPerHost:    min(cfg.MaxOpen, 256),
-			IdleConnTimeout:        90 * time.Second,
-			ResponseHeaderTimeout:  cfg.AnswerTimeout,
-			MaxResponseHeaderBytes: 64 << 10,
-			WriteBufferSize:        16 << 10,
-			ReadBufferSize:         16 << 10,
-		},
+		dial:  dialer.DialContext, dialPublic: public.DialContext,
+		connectTimeout: connectTimeout,
+		transports:     make(map[setting]*http.Transport),
+		filtering:      filtering{turns: make(map[string]*turns)},
+		calls:          make(map[callKey]*call),
 	}
 }
 
 // Close closes the connections that are not in use.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.Retain(nil) }
 
 // Stats returns the figures so far.
 func (c *Client) Stats() Stats {
@@ -130,25 +126,12 @@ func (c *Client) HoldTimeout(h *grip.Hold) time.Duration {
 }
 
 // failed counts a failure, and logs it if it is news.
-func (c *Client) failed(ctx context.Context, f *Failure) {
+func (c *Client) failed(ctx context.Context, s *Service, f *Failure) {
 	if ctx.Err() != nil || errors.Is(f, errContent) {
 		return // given up: nobody wanted it any more, or the client broke off
 	}
 	c.failures.Add(1)
 	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
-		c.cfg.Log.Warn("origin gives no good answer", "origin", c.cfg.Origin, "code", f.Code, "err", f.Err)
+		c.cfg.Log.Warn("origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
 	}
-}
-
-// originConn is a connection to the origin, which has to take what is written
-// within the timeout: net/http would wait for ever.
-type originConn struct {
-	net.Conn
-	timeout time.Duration
-}
-
-// Write implements net.Conn.
-func (oc *originConn) Write(p []byte) (int, error) {
-	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
-	return oc.Conn.Write(p)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // limited makes a client with another line than NewClient's.
-func limited(c *Client, maxOpen, line int) *Client {
+func limited(c *client, maxOpen, line int) *client {
 	c.limit = newLimiter(maxOpen, line, linePatience)
 	return c
 }

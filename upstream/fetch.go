@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +28,24 @@ var (
 	errContent   = errors.New("read the client's content")
 )
 
-// features is what the origin may count on (Grip-Feature).
-const features = "status"
+// unreachable is the error when no connection came about.
+type unreachable struct {
+	tried []string
+	errs  []error // of each
+}
+
+func (e *unreachable) Error() string {
+	return fmt.Sprintf("Unable to connect to any targets. Tried: %s: %v", strings.Join(e.tried, ", "), errors.Join(e.errs...))
+}
+
+func (e *unreachable) Unwrap() []error { return e.errs }
+
+// tooLarge is the error when the target sends an instruct that is too long.
+type tooLarge struct{ target Target }
+
+func (e *tooLarge) Error() string {
+	return fmt.Sprintf("GRIP instruct response too large from %s: over %d bytes", e.target, grip.MaxInstructBody)
+}
 
 // fetch asks the origin and waits for the answer: complete, or with Body set.
 func (c *Client) fetch(ctx context.Context, r *Request) (*Answer, *Failure) {
@@ -53,24 +70,34 @@ func failure(err error) *Failure {
 	if errors.Is(err, errContent) {
 		return &Failure{Code: http.StatusBadRequest, Reason: "The request's content did not come to its end.", Err: err}
 	}
-	var timeout net.Error
-	if errors.Is(err, errTooSlow) || errors.As(err, &timeout) && timeout.Timeout() {
-		return &Failure{Code: http.StatusGatewayTimeout, Reason: "The origin did not answer in time.", Err: err}
+	f := &Failure{Code: http.StatusBadGateway, Reason: "Error while proxying to origin.", Err: err}
+	var (
+		none    *unreachable
+		large   *tooLarge
+		bad     *grip.InstructError
+		timeout net.Error
+	)
+	switch {
+	case errors.Is(err, errBlocked):
+		f.Debug = "Error: Origin host/IP blocked."
+	case errors.As(err, &none):
+		f.Debug = "Unable to connect to any targets. Tried: " + strings.Join(none.tried, ", ")
+	case errors.As(err, &large):
+		f.Answered, f.Debug = true, "GRIP instruct response too large from "+large.target.String()
+	case errors.As(err, &bad):
+		f.Answered, f.Debug = true, "Failed to parse accept instructions: "+bad.Reason
+	case errors.Is(err, errTooSlow), errors.As(err, &timeout) && timeout.Timeout():
+		f.Code, f.Reason = http.StatusGatewayTimeout, "The origin did not answer in time."
 	}
-	return &Failure{Code: http.StatusBadGateway, Reason: "Error while proxying to origin.", Err: err}
+	return f
 }
 
 func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r *Request) (*Answer, error) {
-	req := r.outgoing(ctx, c.cfg.Origin)
-	req.Header.Set("Grip-Feature", features)
-	if sig := c.cfg.Signer.Token(time.Now()); sig != "" {
-		req.Header.Set("Grip-Sig", sig)
-	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, t, err := c.roundTrip(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("ask origin: %w", err)
 	}
-	a, err := c.read(resp, cancel, r)
+	a, err := c.read(resp, cancel, r, t)
 	if err != nil {
 		resp.Body.Close()
 		return nil, err
@@ -81,8 +108,26 @@ func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r
 	return a, nil
 }
 
+// roundTrip puts a request to the first target to which there is a connection,
+// and returns the head of its answer. A target is given up only when nothing of
+// the request can have reached it: later it may have done something already
+// (RFC 9110 §9.2.2), and its failure is final.
+func (c *Client) roundTrip(ctx context.Context, r *Request) (*http.Response, Target, error) {
+	none := new(unreachable)
+	for i, t := range r.Service.Targets {
+		resp, err := c.transport(r.Service, i).RoundTrip(r.outgoing(ctx, t))
+		var connect *connectError
+		if !errors.As(err, &connect) || errors.Is(err, errBlocked) || ctx.Err() != nil {
+			return resp, t, err
+		}
+		none.tried = append(none.tried, t.String())
+		none.errs = append(none.errs, err)
+	}
+	return nil, Target{}, none
+}
+
 // read makes an answer of a response whose head has come.
-func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Request) (*Answer, error) {
+func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Request, t Target) (*Answer, error) {
 	header, err := endToEnd(resp.Header)
 	if err != nil {
 		return nil, err
@@ -98,8 +143,8 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	timer := time.AfterFunc(c.cfg.AnswerTimeout, func() { cancel(errTooSlow) })
 	defer timer.Stop()
 	switch {
-	case grip.IsInstruct(header):
-		in, err := c.instruct(a, resp.Body)
+	case r.gripping() && (r.Link || grip.IsInstruct(header)):
+		in, err := readInstruct(a, resp.Body, r, t)
 		if err == nil && r.Method == http.MethodHead {
 			in.Length = a.Length
 		}
@@ -122,31 +167,57 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 	return a, nil
 }
 
-// instruct reads an answer that tells the edge what to do.
-func (c *Client) instruct(a *Answer, body io.Reader) (*Answer, error) {
-	content, err := io.ReadAll(io.LimitReader(body, grip.MaxInstructBody+1))
+// readInstruct reads an answer that tells the edge what to do. Its body is complete,
+// unless it can be sent before it is.
+func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer, error) {
+	_, streams, _ := grip.ParseInstructHead(a.Response) // an error comes again
+	parse := grip.ParseInstruct
+	if r.Link {
+		parse = grip.ParseLink
+		in, err := parse(a.Response)
+		streams = streams || err == nil && in.Hold == nil // the stream ends with it
+	}
+	var rest io.ReadCloser
+	var err error
+	switch {
+	case streams && a.Length > grip.MaxInstructBody:
+		rest = body
+	case streams:
+		a.Response.Body, rest, err = gather(body, grip.MaxInstructBody+1, shareWait)
+	default:
+		a.Response.Body, err = io.ReadAll(io.LimitReader(body, grip.MaxInstructBody+1))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the origin's instruct: %w", err)
 	}
-	if len(content) > grip.MaxInstructBody {
-		return nil, fmt.Errorf("GRIP instruct response too large from %s: over %d bytes", c.cfg.Origin, grip.MaxInstructBody)
+	if !streams && len(a.Response.Body) > grip.MaxInstructBody {
+		return nil, &tooLarge{t}
 	}
-	a.Response.Body = content
-	in, err := grip.ParseInstruct(a.Response)
+	in, err := parse(a.Response)
 	if err != nil {
-		return nil, fmt.Errorf("failed to parse accept instructions: %w", err)
+		if rest != nil {
+			rest.Close()
+		}
+		return nil, err
 	}
-	if !identified(in.Named) {
+	if in.Next != nil || !identified(in.Named) {
 		in.Named = nil // nobody could tell when it is outdated
 	}
-	held := in.Hold != nil
-	return &Answer{
+	out := &Answer{
 		Response: in.Response, Length: int64(len(in.Response.Body)),
-		Hold: in.Hold, Named: in.Named,
+		Hold: in.Hold, Next: in.Next, Gone: in.Gone, Named: in.Named,
+		Body: rest,
+	}
+	if rest != nil {
+		out.Length = -1
+	}
+	if held := in.Hold != nil; !r.Link {
 		// A JSON instruct has two headers: the client gets the inner one, but
-		// the outer one too says what the instruct depends on.
-		Personal: personal(a.Response.Header, held) || personal(in.Response.Header, held),
-	}, nil
+		// the outer one too says what the instruct depends on. A link was asked
+		// on behalf of nobody, its header says nothing.
+		out.Personal = personal(a.Response.Header, held) || personal(in.Response.Header, held)
+	}
+	return out, nil
 }
 
 // openBody is a body with something to do when it is closed.

@@ -402,7 +402,7 @@ func TestFetchGivenUp(t *testing.T) {
 	c := newClient(t, serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the origin is asked") }))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, f := c.fetch(ctx, get("")); !errors.Is(f, context.Canceled) {
+	if _, f := c.fetch(ctx, c.to(get(""))); !errors.Is(f, context.Canceled) {
 		t.Errorf("fetch fails with %v, want %v", f, context.Canceled)
 	}
 }

@@ -50,12 +50,14 @@ func (l *limiter) start(j *job) {
 	}
 }
 
-// cancel takes j out of the line, if it is still there: then neither run nor
-// refused is called.
-func (l *limiter) cancel(j *job) {
+// cancel takes j out of the line, and reports whether it was still there: then
+// neither run nor refused is called.
+func (l *limiter) cancel(j *job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	inLine := j.place != nil
 	l.unline(j)
+	return inLine
 }
 
 // done says that a job which was run has ended: the next in line begins.

@@ -10,17 +10,22 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"marquee/grip"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	remove := trusted.trust()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		remove()
+		os.Exit(code)
+	}))
+}
 
 // patience is how long a test waits for what should happen at once.
 const patience = 20 * time.Second
@@ -194,15 +199,42 @@ const (
 	channel = "Grip-Channel: c; prev-id=1"
 )
 
+// client is a Client with the service that its requests are put to.
+type client struct {
+	*Client
+	service *Service
+}
+
+// Ask puts a request to the service, unless it has one.
+func (c *client) Ask(r *Request, notBefore time.Time, done func(Result)) *Ticket {
+	return c.Client.Ask(c.to(r), notBefore, done)
+}
+
+// to returns r with a service.
+func (c *client) to(r *Request) *Request {
+	if r.Service == nil {
+		r.Service = c.service
+	}
+	return r
+}
+
+// newService makes a service.
+func newService(t testing.TB, cfg ServiceConfig) *Service {
+	t.Helper()
+	s, err := NewService(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // newClient makes a client of an origin. At the end of the test nothing may be
 // open or in line.
-func newClient(t testing.TB, origin string, change ...func(*Config)) *Client {
+func newClient(t testing.TB, origin string, change ...func(*Config)) *client {
 	cfg := Config{
-		Origin:        origin,
 		MaxOpen:       8,
 		AnswerTimeout: patience,
 		HoldTimeout:   55 * time.Second,
-		Signer:        grip.NewSigner("", grip.Key{}),
 		Log:           slog.New(slog.DiscardHandler),
 	}
 	for _, f := range change {
@@ -216,7 +248,7 @@ func newClient(t testing.TB, origin string, change ...func(*Config)) *Client {
 		})
 		c.Close()
 	})
-	return c
+	return &client{c, newService(t, ServiceConfig{Targets: []Target{{Address: origin}}})}
 }
 
 // asker is somebody who asks.
@@ -228,7 +260,7 @@ type asker struct {
 
 // ask asks, and leaves at the end of the test. A fresh one takes nothing that was
 // put before.
-func ask(t testing.TB, c *Client, r *Request, fresh bool) *asker {
+func ask(t testing.TB, c *client, r *Request, fresh bool) *asker {
 	a := &asker{t: t, resultCh: make(chan Result, 1)}
 	notBefore := time.Time{}
 	if fresh {
@@ -298,13 +330,13 @@ func get(key string) *Request {
 }
 
 // newBubbleClient makes a client of an origin in the same synctest bubble.
-func newBubbleClient(t testing.TB, h http.HandlerFunc, change ...func(*Config)) *Client {
+func newBubbleClient(t testing.TB, h http.HandlerFunc, change ...func(*Config)) *client {
 	ln := &pipeListener{connCh: make(chan net.Conn), doneCh: make(chan struct{})}
 	s := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go s.Serve(ln)
 	t.Cleanup(func() { s.Close() })
-	c := newClient(t, "origin", change...)
-	c.transport.DialContext = ln.dial
+	c := newClient(t, "origin:80", change...)
+	c.dial = ln.dial
 	return c
 }
 

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,14 +10,22 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"marquee/grip"
 )
 
+// features is what the origin may count on (Grip-Feature, GRIP §1.1). There are
+// no sessions: that service is Pushpin's own.
+const features = "status, link:next, link:gone, filter:skip-self, filter:skip-users, " +
+	"filter:require-sub, filter:build-id, filter:var-subst, filter:http-check, filter:http-modify"
+
 // Request is what to ask the origin. It must not change once it has been asked.
 type Request struct {
-	Method string
-	// Host is the Host field that the origin gets.
+	// Service is who is asked. It must be set.
+	Service *Service
+	Method  string
+	// Host is the Host field that the origin gets, unless its target has one.
 	Host string
 	// Target is the request target, in origin-form or "*".
 	Target string
@@ -32,30 +41,53 @@ type Request struct {
 	Stream io.Reader
 	// StreamLength is the length of Stream in bytes, -1 when unknown.
 	StreamLength int64
-	// Key is equal for requests that may share an answer; "" for one that is
-	// asked for itself alone.
+	// Key is equal for requests to the same service that may share an answer; ""
+	// for one that is asked for itself alone.
 	Key string
+	// Trusted: the client is another GRIP proxy, which has signed the request.
+	// Its Grip fields are in Header, the edge adds none of its own, and the
+	// answer is passed back as it is, for it is the other's to obey (GRIP §1.1).
+	Trusted bool
+	// Link: the request is for the next link of a stream (GRIP §4.3). The
+	// method is GET, and nothing of the client's is in Header. The answer is one
+	// with a status of 2xx, and with a hold of mode stream or none; any other is
+	// a Failure.
+	Link bool
 	// Last are the channels, with the last id known of each, that a repeated
 	// request tells the origin of (Grip-Last).
 	Last []grip.Channel
+
+	// repeatable: it may be put twice, though its method is POST.
+	repeatable bool
 }
 
-// outgoing makes the request that goes out.
-func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
-	u := &url.URL{Scheme: "http", Host: origin, Opaque: r.Target}
+// gripping reports whether the edge and the origin speak GRIP about the request.
+func (r *Request) gripping() bool { return !r.Trusted && !r.Service.NoGrip }
+
+func (r *Request) callKey() callKey {
+	return callKey{service: r.Service, link: r.Link, trusted: r.Trusted, key: r.Key}
+}
+
+// outgoing makes the request that goes out to target t.
+func (r *Request) outgoing(ctx context.Context, t Target) *http.Request {
+	scheme, host := "http", cmp.Or(t.Host, r.Host)
+	if t.TLS {
+		scheme = "https"
+	}
+	u := &url.URL{Scheme: scheme, Host: t.urlHost(host), Opaque: r.Target}
 	if strings.HasPrefix(r.Target, "//") {
 		// As Opaque this would become an absolute URL with another host.
-		u = pathURL(origin, r.Target)
+		u = pathURL(u, r.Target)
 	}
 	req := (&http.Request{
-		Method: r.Method, URL: u, Host: r.Host,
+		Method: r.Method, URL: u, Host: host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, len(r.Header)+4),
 	}).WithContext(ctx)
 	for _, f := range r.Header {
 		req.Header.Add(f.Name, f.Value)
 	}
-	if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+	if r.repeatable || r.Method == http.MethodPut || r.Method == http.MethodDelete {
 		// They may be repeated (RFC 9110 §9.2.2), as net/http does by itself with
 		// GET when the origin has closed an idle connection in that moment. It
 		// takes this field, empty and so not sent, for leave to do so.
@@ -66,8 +98,8 @@ func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 	if !r.Header.Has("User-Agent") {
 		req.Header["User-Agent"] = nil // or net/http would add its own
 	}
-	for _, c := range r.Last {
-		req.Header.Add("Grip-Last", c.Last())
+	if r.gripping() {
+		r.sign(req.Header)
 	}
 	switch {
 	case r.Stream != nil:
@@ -80,6 +112,19 @@ func (r *Request) outgoing(ctx context.Context, origin string) *http.Request {
 		req.Body, _ = req.GetBody()
 	}
 	return req
+}
+
+// sign adds the fields by which the origin knows a GRIP proxy.
+func (r *Request) sign(h http.Header) {
+	for _, c := range r.Last {
+		h.Add("Grip-Last", c.Last())
+	}
+	h.Set("Grip-Feature", features)
+	if s := r.Service.Signer; s != nil {
+		if sig := s.Token(time.Now()); sig != "" {
+			h.Set("Grip-Sig", sig)
+		}
+	}
 }
 
 // content is a request's Stream, whose errors are not the origin's.
@@ -98,10 +143,10 @@ func (c content) Read(p []byte) (int, error) {
 // (RFC 3986 §3.3; brackets can, says net/url).
 var pathByte = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^/0-9A-Za-z._~!$&'()*+,;=:@\[\]-]`)
 
-// pathURL returns a URL whose request target is the one given, but for what
+// pathURL returns a URL to base whose request target is the one given, but for what
 // cannot stand in a path: net/url would recode all of such a path, and so take a
 // coded slash for a slash.
-func pathURL(origin, target string) *url.URL {
+func pathURL(base *url.URL, target string) *url.URL {
 	path, query, asked := strings.Cut(target, "?")
 	path = pathByte.ReplaceAllStringFunc(path, func(s string) string {
 		if s[0] == '%' && len(s) == 3 {
@@ -110,5 +155,5 @@ func pathURL(origin, target string) *url.URL {
 		return url.PathEscape(s)
 	})
 	plain, _ := url.PathUnescape(path) // which has valid encodings only
-	return &url.URL{Scheme: "http", Host: origin, Path: plain, RawPath: path, RawQuery: query, ForceQuery: asked}
+	return &url.URL{Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: path, RawQuery: query, ForceQuery: asked}
 }

@@ -36,7 +36,7 @@ func TestOutgoing(t *testing.T) {
 		get   = "GET / HTTP/1.1"
 		post  = "POST / HTTP/1.1"
 		host  = "Host: example.com"
-		ours  = "Grip-Feature: status"
+		ours  = "Grip-Feature: " + features
 		end   = ""
 		chunk = "Transfer-Encoding: chunked"
 	)
@@ -189,7 +189,7 @@ func TestOutgoingSmuggling(t *testing.T) {
 			{"id", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: "c", PrevID: bad}} }, ""},
 			{"channel", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: bad, PrevID: "1"}} }, ""},
 			{"host", func(r *Request, bad string) { r.Host = bad },
-				lines("GET / HTTP/1.1", "Host: ", "Grip-Feature: status", "", "")},
+				lines("GET / HTTP/1.1", "Host: ", "Grip-Feature: "+features, "", "")},
 		} {
 			t.Run(tt.name+" in the "+place.name, func(t *testing.T) {
 				t.Parallel()
@@ -241,7 +241,8 @@ func TestOutgoingSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	origin, sentCh := record(t)
-	c := newClient(t, origin, func(cfg *Config) { cfg.Signer = grip.NewSigner("edge", key) })
+	c := newClient(t, origin)
+	c.service = newService(t, ServiceConfig{Targets: c.service.Targets, Signer: grip.NewSigner("edge", key)})
 	ask(t, c, get(""), false).want("answer ")
 	sent := receive(t, sentCh, "request")
 	_, rest, found := strings.Cut(sent, "\r\nGrip-Sig: ")

@@ -34,6 +34,13 @@ type Ticket struct {
 	inTime bool // left before there was a result; Client.mu
 }
 
+// callKey is what calls must have in common to be one.
+type callKey struct {
+	service       *Service
+	link, trusted bool
+	key           string // Request.Key, not empty
+}
+
 // call is one request to the origin, on behalf of one ticket or more.
 type call struct {
 	client *Client
@@ -61,7 +68,7 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if req.Key != "" {
-		if old := c.calls[req.Key]; old != nil && old.stands(notBefore) {
+		if old := c.calls[req.callKey()]; old != nil && old.stands(notBefore) {
 			t.call = old
 			old.tickets = append(old.tickets, t)
 			c.joined.Add(1)
@@ -77,12 +84,12 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	cl.job = job{
 		run: func() { cl.run(ctx) },
 		refused: func() {
-			c.failed(ctx, busy)
+			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
 		},
 	}
 	if req.Key != "" {
-		c.calls[req.Key] = cl
+		c.calls[req.callKey()] = cl
 	}
 	c.limit.start(&cl.job)
 	return t
@@ -117,7 +124,7 @@ func (cl *call) run(ctx context.Context) {
 		c.changes.Add(1)
 	}
 	if f != nil {
-		c.failed(ctx, f)
+		c.failed(ctx, cl.req.Service, f)
 	}
 	if f == nil && a.Body != nil {
 		a.Body = &openBody{ReadCloser: a.Body, closed: c.limit.done}
@@ -137,7 +144,10 @@ func (cl *call) settle(a *Answer, f *Failure) {
 	switch {
 	case alone || f != nil:
 	case a.Hold != nil:
-		if identified(a.Hold.Channels) {
+		// What a stream without channels begins with may be outdated, and nothing
+		// would tell.
+		endless := a.Hold.Mode == grip.HoldStream && len(a.Hold.Channels) == 0
+		if identified(a.Hold.Channels) && !endless {
 			cl.keep(a, c.HoldTimeout(a.Hold))
 		}
 	case a.Named != nil:
@@ -196,7 +206,7 @@ func (t *Ticket) Leave() (inTime bool) {
 
 // forget takes the call out of the reach of those who ask later. Client.mu.
 func (c *Client) forget(cl *call) {
-	if c.calls[cl.req.Key] == cl {
-		delete(c.calls, cl.req.Key)
+	if key := cl.req.callKey(); c.calls[key] == cl {
+		delete(c.calls, key)
 	}
 }

@@ -302,9 +302,9 @@ func TestLeaveAllWhileStreaming(t *testing.T) {
 
 // TestSettleNobody: a stream that comes when all have left is closed.
 func TestSettleNobody(t *testing.T) {
-	c := newClient(t, "")
+	c := newClient(t, "origin:80")
 	content, more := io.Pipe()
-	(&call{client: c, req: get("k")}).settle(&Answer{Body: content}, nil)
+	(&call{client: c.Client, req: c.to(get("k"))}).settle(&Answer{Body: content}, nil)
 	if _, err := more.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("write to the stream: %v, want %v", err, io.ErrClosedPipe)
 	}
@@ -313,7 +313,7 @@ func TestSettleNobody(t *testing.T) {
 // TestKept is about an answer with a hold, or one that names its channels, that
 // was there before it was asked for.
 func TestKept(t *testing.T) {
-	type between func(*testing.T, *Client, *asker)
+	type between func(*testing.T, *client, *asker)
 	const (
 		once = "answer body"
 		kept = "kept answer body"
@@ -323,19 +323,19 @@ func TestKept(t *testing.T) {
 		named = answer(channel, "body")
 	)
 	after := func(d time.Duration) between {
-		return func(*testing.T, *Client, *asker) { time.Sleep(d) } // in the bubble
+		return func(*testing.T, *client, *asker) { time.Sleep(d) } // in the bubble
 	}
 	other := func(method string) between {
-		return func(t *testing.T, c *Client, _ *asker) {
+		return func(t *testing.T, c *client, _ *asker) {
 			r := &Request{Method: method, Host: "example.com", Target: "/"}
 			if r := ask(t, c, r, false).result(); r.Answer == nil {
 				t.Fatalf("%s gets %s", method, describe(r))
 			}
 		}
 	}
-	leave := func(_ *testing.T, _ *Client, first *asker) { first.ticket.Leave() }
+	leave := func(_ *testing.T, _ *client, first *asker) { first.ticket.Leave() }
 	join := func(leavers int) between {
-		return func(t *testing.T, c *Client, first *asker) {
+		return func(t *testing.T, c *client, first *asker) {
 			second := ask(t, c, get("k"), false)
 			second.want(kept)
 			for _, a := range []*asker{first, second}[:leavers] {

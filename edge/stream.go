@@ -1,0 +1,474 @@
+package main
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"marquee/fanout"
+	"marquee/grip"
+	"marquee/route"
+	"marquee/upstream"
+)
+
+// streamState is how far streams have come:
+//
+//	asking → following → ended
+//	   ↑         │ missed an item, or a hint, or the link's time
+//	   └─────────┘
+type streamState uint8
+
+const (
+	linking   streamState = iota // the next link is being asked, or its answer sent
+	following                    // what is published is appended
+	ended                        // by an item, an answer, or because all have left
+)
+
+// stream is the streams of a loop that have come to the same point, so that
+// everything appended to one from now on is appended to all: those of clients
+// whose requests had the same instruct, while it stands. Loop only.
+type stream struct {
+	loop    *loop
+	service *service
+	// host, target and secure are of the request; target becomes that of the
+	// link that was answered last, to which the next one may be relative.
+	host, target string
+	secure       bool
+
+	state streamState
+	key   string // what it is found by; "" when nobody can join
+	group fanout.Group
+	watch fanout.Watch
+
+	keepAlive *keepAlive // nil for none
+	next      *grip.Link // nil for none
+	gone      string     // what to tell when a client has left; "" for nobody
+	slow      route.SlowPolicy
+	slowBytes int
+
+	tracked []grip.Channel // what the tracker was told
+
+	ticket   *upstream.Ticket
+	put      int    // times that a link was asked: a result of an earlier time is void
+	failures int    // in a row
+	feed     *feed  // appends a body; nil for none
+	taken    func() // what to do when all clients have taken what they were sent; nil for nothing
+	timer    timer[*stream]
+}
+
+// keepAlive is what streams get when there is nothing else.
+type keepAlive struct {
+	piece    *fanout.Piece
+	timeout  time.Duration
+	interval bool
+}
+
+func newKeepAlive(k *grip.KeepAlive) *keepAlive {
+	if k == nil || len(k.Content) == 0 {
+		return nil
+	}
+	return &keepAlive{fanout.NewPiece(k.Content), k.Timeout, k.Interval}
+}
+
+// pause returns how long until the next one: up to a second less than its
+// timeout, so that those of many streams are spread.
+func (k *keepAlive) pause() time.Duration { return k.timeout - rand.N(time.Second) }
+
+// deadline implements entry.
+func (s *stream) deadline() *timer[*stream] { return &s.timer }
+
+// streamOf returns the streams that a client with this answer belongs to: those
+// that are at the same point, or new ones, which the caller begins.
+func (l *loop) streamOf(a *ask, answer *upstream.Answer) (s *stream, fresh bool) {
+	var channels []grip.Channel
+	if answer.Hold != nil && answer.Body == nil {
+		channels = a.service.prefixed(answer.Hold.Channels)
+		for _, s := range l.streams[a.streamKey(answer)] {
+			if s.state == following && slices.EqualFunc(s.watch.Channels, channels, sameChannel) {
+				return s, false
+			}
+		}
+	}
+	s = &stream{
+		loop: l, service: a.service,
+		host: strings.Clone(a.req.Host), target: strings.Clone(a.target), secure: a.secure,
+		gone: answer.Gone,
+	}
+	s.group.Tally = &a.service.counts.messages
+	if channels != nil {
+		s.key = a.streamKey(answer)
+		l.streams[s.key] = append(l.streams[s.key], s)
+	}
+	s.obey(answer)
+	return s, true
+}
+
+func sameChannel(a, b grip.Channel) bool { return a.Name == b.Name && a.PrevID == b.PrevID }
+
+// streamKey is equal for instructs of the same streams, but for the ids.
+func (a *ask) streamKey(answer *upstream.Answer) string {
+	k := binary.AppendUvarint(nil, a.service.serial)
+	text := func(s string) {
+		k = binary.AppendUvarint(k, uint64(len(s)))
+		k = append(k, s...)
+	}
+	for _, c := range answer.Hold.Channels {
+		text(c.Name)
+		for _, f := range c.Filters {
+			text(f)
+		}
+		k = append(k, 0)
+	}
+	k = append(k, 1)
+	for _, m := range answer.Hold.Meta {
+		text(m.Name)
+		text(m.Value)
+	}
+	if ka := answer.Hold.KeepAlive; ka != nil {
+		text(string(ka.Content))
+		k = binary.AppendVarint(k, int64(ka.Timeout))
+		if ka.Interval {
+			k = append(k, 2)
+		}
+	}
+	if n := answer.Next; n != nil {
+		text(n.URL)
+		k = binary.AppendVarint(k, int64(n.Timeout))
+		text(a.req.Host)
+		text(a.target)
+	}
+	text(answer.Gone)
+	return string(k)
+}
+
+// obey takes over what an answer says of the time after it.
+func (s *stream) obey(answer *upstream.Answer) {
+	s.next = answer.Next
+	if answer.Hold == nil {
+		return
+	}
+	s.keepAlive = newKeepAlive(answer.Hold.KeepAlive)
+	s.watch.Mode, s.watch.Meta = grip.HoldStream, answer.Hold.Meta
+	s.watch.Asked, s.watch.Group, s.watch.Asker = answer.Asked, &s.group, s
+	s.slow, s.slowBytes = s.service.slow(s.service.prefixed(answer.Hold.Channels))
+}
+
+// begin does what comes after the head of an answer has been sent: the rest of
+// its body, and then what follows.
+func (s *stream) begin(answer *upstream.Answer) {
+	if answer.Body != nil {
+		s.feedBody(answer)
+		return
+	}
+	s.goOn(answer)
+}
+
+// goOn does what comes after a whole answer: the hold, the next link, or the end.
+func (s *stream) goOn(answer *upstream.Answer) {
+	shard := s.loop.shard
+	switch {
+	case answer.Hold == nil && s.next == nil:
+		s.end()
+		shard.Finish(&s.group)
+	case answer.Hold == nil:
+		shard.Leave(&s.watch)
+		s.track(nil)
+		s.state = linking
+		s.whenTaken(func() { s.ask(time.Time{}) })
+	default:
+		s.hold(s.service.prefixed(answer.Hold.Channels))
+	}
+}
+
+// hold follows the channels from here on, if nothing is missing.
+func (s *stream) hold(channels []grip.Channel) {
+	s.state, s.failures = following, 0
+	s.track(channels)
+	standing := s.follow(channels)
+	switch {
+	case s.state != following: // has ended, or waits for a filter's answer
+	case standing == fanout.Behind:
+		s.ask(s.loop.shard.Moved())
+	default:
+		s.group.Each(func(h *fanout.Hold, client fanout.Client) {
+			c := client.(*conn)
+			s.loop.shard.Want(&s.watch, h.Variant)
+			c.armKeepAlive()
+		})
+		s.arm()
+	}
+}
+
+// track tells the tracker which channels the streams hold now.
+func (s *stream) track(channels []grip.Channel) {
+	t := s.loop.edge.tracker
+	if t == nil {
+		return
+	}
+	t.hold(grip.HoldStream, channels, s.group.Len())
+	t.hold(grip.HoldStream, s.tracked, -s.group.Len())
+	s.tracked = slices.Clone(channels)
+}
+
+// follow tells the shard which channels to follow, and from where.
+func (s *stream) follow(channels []grip.Channel) fanout.Standing {
+	if s.watch.Registered() {
+		return s.loop.shard.Resume(&s.watch, channels)
+	}
+	s.watch.Channels = channels
+	standing, _ := s.loop.shard.Enter(&s.watch)
+	return standing
+}
+
+// arm sets the time after which the link is asked.
+func (s *stream) arm() {
+	if s.next != nil {
+		s.loop.links.set(s, s.next.Timeout)
+	} else {
+		s.loop.links.remove(s)
+	}
+}
+
+// expired acts on the deadline of the streams: their link's, or that of clients
+// to take what they were sent.
+func (s *stream) expired() {
+	switch {
+	case s.taken != nil:
+		then := s.taken
+		s.taken = nil
+		s.whenTaken(then)
+	case s.state != following:
+	default:
+		// The time begins anew whenever every channel has had an item.
+		if left := s.watch.Refreshed().Add(s.next.Timeout).Sub(s.loop.now); left > 0 {
+			s.loop.links.set(s, left)
+			return
+		}
+		s.loop.shard.Pause(&s.watch)
+		s.ask(time.Time{})
+	}
+}
+
+// whenTaken calls then when all clients have taken what they were sent: at once,
+// or at a later tick.
+func (s *stream) whenTaken(then func()) {
+	taken := s.loop.shard.Written(&s.group)
+	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { taken = taken && !client.(*conn).slow })
+	if taken {
+		then()
+		return
+	}
+	s.taken = then
+	s.loop.links.set(s, nextTick)
+}
+
+// Answered implements fanout.Asker: streams are not answered.
+func (s *stream) Answered(*fanout.Answer) {}
+
+// Superseded implements fanout.Asker: nor do they end so.
+func (s *stream) Superseded() {}
+
+// Missed implements fanout.Asker.
+func (s *stream) Missed() {
+	if s.next == nil {
+		s.loop.shard.Resume(&s.watch, s.watch.Channels) // there is nobody to ask
+		return
+	}
+	notBefore := s.loop.shard.Moved()
+	if c := s.loop.edge.cluster; c != nil {
+		notBefore = later(notBefore, c.cutOff())
+	}
+	s.ask(notBefore)
+}
+
+// Closed implements fanout.Asker.
+func (s *stream) Closed() { s.end() }
+
+// Filter implements fanout.Asker.
+func (s *stream) Filter(d *fanout.Delivery) {
+	s.loop.filter(s.service, s.secure, s.host, s.target, &s.watch, d, func(content []byte, drop bool) {
+		if s.state == following {
+			s.loop.shard.Filtered(&s.watch, d, content, drop)
+		}
+	})
+}
+
+// Unfiltered implements fanout.Asker.
+func (s *stream) Unfiltered(err error) { s.loop.unfiltered(s.service, err) }
+
+// left notes that a client has left the group, for whatever reason.
+func (s *stream) left() {
+	s.loop.holds.Add(-1)
+	s.loop.counts(s.service).streams.Add(-1)
+	s.loop.edge.tracker.hold(grip.HoldStream, s.tracked, -1)
+	s.tellGone()
+	if s.group.Len() == 0 && s.state != ended {
+		s.end()
+	}
+}
+
+// end lets nobody join any more and stops whatever goes on for the streams.
+func (s *stream) end() {
+	if s.state == ended {
+		return
+	}
+	l := s.loop
+	s.state = ended
+	if same := l.streams[s.key]; s.key != "" {
+		if same = slices.DeleteFunc(same, func(o *stream) bool { return o == s }); len(same) == 0 {
+			delete(l.streams, s.key)
+		} else {
+			l.streams[s.key] = same
+		}
+	}
+	s.taken = nil
+	l.links.remove(s)
+	l.shard.Leave(&s.watch)
+	if s.ticket != nil {
+		s.ticket.Leave()
+	}
+	if s.feed != nil {
+		s.feed.stop()
+	}
+}
+
+// cut ends the streams in the middle: what they were to get next is not to be
+// had, and a proper end would hide that.
+func (s *stream) cut() {
+	s.end()
+	var all []*conn
+	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { all = append(all, client.(*conn)) })
+	for _, c := range all {
+		c.close()
+	}
+}
+
+// beginStream begins the client's stream, and makes it one of s.
+func (c *conn) beginStream(s *stream, o *fanout.Opening) {
+	l := c.loop
+	c.hold.Variant = o.Variant(c.hold.Variant)
+	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
+	l.holds.Add(1)
+	l.counts(s.service).streams.Add(1)
+	l.edge.tracker.hold(grip.HoldStream, s.tracked, 1)
+	s.group.Join(&c.hold, c)
+	l.wheel.set(c, askingCheck)
+	if c.push(o.Wire(c.hold.Variant)); c.state == closed {
+		return
+	}
+	if s.state == following {
+		l.shard.Want(&s.watch, c.hold.Variant)
+		c.armKeepAlive()
+	}
+}
+
+// Append implements fanout.Client.
+func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
+	if c.state != streaming {
+		return fanout.Dropped
+	}
+	if c.slow {
+		if c.gc.OutboundBuffered() > 0 {
+			return c.queue(p)
+		}
+		c.taken()
+		if c.state == closed {
+			return fanout.Dropped
+		}
+		if c.slow || c.tail != nil && len(c.tail.pieces) > 0 {
+			return c.queue(p)
+		}
+	}
+	return c.write(p)
+}
+
+// write appends a piece to the stream.
+func (c *conn) write(p *fanout.Piece) fanout.Outcome {
+	if c.hold.Variant.Coding() == fanout.Gzip {
+		c.sum = c.sum.Then(p.Sum())
+	}
+	if c.push(p.Wire(c.hold.Variant)); c.state == closed {
+		return fanout.Dropped
+	}
+	if c.slow {
+		return fanout.Queued
+	}
+	if k := c.stream.keepAlive; k != nil && !k.interval {
+		c.loop.wheel.set(c, k.pause())
+	}
+	return fanout.Written
+}
+
+// push writes bytes of a stream, and notes when the client does not take them.
+func (c *conn) push(wire []byte) {
+	if len(wire) == 0 {
+		return
+	}
+	_, _ = c.gc.Write(wire)
+	if c.state == closed {
+		return
+	}
+	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
+		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+		c.loop.wheel.set(c, nextTick)
+	}
+}
+
+// taken notes that the client has taken what gnet had for it.
+func (c *conn) taken() {
+	c.slow = false
+	if c.tail != nil {
+		c.takeTail()
+	}
+	if c.state == streaming && !c.slow {
+		c.armKeepAlive()
+	}
+}
+
+// armKeepAlive sets the time of the stream's next keep-alive.
+func (c *conn) armKeepAlive() {
+	switch k := c.stream.keepAlive; {
+	case c.slow: // nothing is sent behind what waits; the backlog is checked
+	case k == nil:
+		c.loop.wheel.set(c, askingCheck)
+	default:
+		c.loop.wheel.set(c, k.pause())
+	}
+}
+
+// keepStreamAlive sends a keep-alive.
+func (c *conn) keepStreamAlive() {
+	k := c.stream.keepAlive
+	if k == nil || c.stream.state != following {
+		c.loop.wheel.set(c, askingCheck)
+		return
+	}
+	if c.write(k.piece); c.state == streaming {
+		c.armKeepAlive()
+	}
+}
+
+// Finish implements fanout.Client: it ends the stream, when the client has been
+// given all of it.
+func (c *conn) Finish() {
+	if c.state != streaming {
+		return
+	}
+	if t := c.tail; c.slow && t != nil && len(t.pieces) > 0 {
+		t.ends = true
+		return
+	}
+	end := fanout.End(c.hold.Variant, c.sum)
+	c.leaveStream()
+	c.respond(end)
+}
+
+// leaveStream takes the connection out of its stream.
+func (c *conn) leaveStream() {
+	s := c.stream
+	c.stream, c.tail = nil, nil
+	c.hold.Leave()
+	s.left()
+}

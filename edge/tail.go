@@ -1,0 +1,93 @@
+package main
+
+import (
+	"marquee/fanout"
+	"marquee/route"
+)
+
+// tail is what waits for a stream's client beyond what gnet has taken for it: the
+// client reads more slowly than messages come. The bytes are those that all
+// streams share, and the stream's policy bounds how many may wait. Loop only.
+type tail struct {
+	pieces []*fanout.Piece
+	bytes  int
+	// lost is how many messages the client has lost; the first one is logged.
+	lost int
+	// ends: the stream ends when all has been taken.
+	ends bool
+}
+
+// queue lets a piece wait for a slow client, or does what the policy says when
+// as much as may wait is waiting.
+func (c *conn) queue(p *fanout.Piece) fanout.Outcome {
+	if c.tail == nil {
+		c.tail = new(tail)
+	}
+	t, s := c.tail, c.stream
+	policy, bound := s.slow, s.slowBytes
+	if policy == route.SlowConflate {
+		lost := p.Items() - 1
+		for _, old := range t.pieces {
+			lost += old.Items()
+		}
+		newest := p.Newest()
+		t.pieces, t.bytes = append(t.pieces[:0], newest), newest.Len()
+		return c.shed(lost)
+	}
+	waiting := c.gc.OutboundBuffered() + t.bytes
+	if waiting+p.Len() > bound && policy == route.SlowDisconnect {
+		c.logSlow("a slow client is cut off")
+		s.service.counts.cutOff.Add(1)
+		c.abort()
+		return fanout.Shed
+	}
+	lost := 0
+	for len(t.pieces) > 0 && waiting+p.Len() > bound {
+		old := t.pieces[0]
+		lost += old.Items()
+		t.bytes -= old.Len()
+		waiting -= old.Len()
+		t.pieces[0] = nil
+		t.pieces = t.pieces[1:]
+	}
+	t.pieces, t.bytes = append(t.pieces, p), t.bytes+p.Len()
+	return c.shed(lost)
+}
+
+// shed counts messages that a slow client does not get any more.
+func (c *conn) shed(lost int) fanout.Outcome {
+	if lost == 0 {
+		return fanout.Queued
+	}
+	if c.tail.lost == 0 {
+		c.logSlow("a slow client loses messages")
+	}
+	c.tail.lost += lost
+	c.stream.service.counts.lost.Add(int64(lost))
+	return fanout.Shed
+}
+
+// logSlow says who is slow, once in the life of a stream.
+func (c *conn) logSlow(what string) {
+	c.loop.edge.log.Warn(what, "client", c.gc.RemoteAddr().String(), "route", c.stream.service.route.ID,
+		"user_agent", c.agent, "policy", c.stream.slow.String(),
+		"waiting", c.gc.OutboundBuffered()+c.tail.bytes)
+}
+
+// takeTail gives the client what waits for it, as far as it goes, and ends the
+// stream if that is what comes next.
+func (c *conn) takeTail() {
+	t := c.tail
+	for len(t.pieces) > 0 {
+		p := t.pieces[0]
+		t.pieces[0] = nil
+		t.pieces = t.pieces[1:]
+		t.bytes -= p.Len()
+		if c.write(p); c.state == closed || c.slow {
+			return
+		}
+	}
+	if t.ends {
+		c.Finish()
+	}
+}
