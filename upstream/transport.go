@@ -104,8 +104,8 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 		IdleConnTimeout:        idleTimeout,
 		ResponseHeaderTimeout:  c.cfg.AnswerTimeout,
 		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
+		WriteBufferSize:        4 << 10,
+		ReadBufferSize:         4 << 10,
 	}
 	if set.tls {
 		config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: set.insecure}
