@@ -1,7 +1,7 @@
 # Marquee's chores. `make demo` and `make test` are the two to know.
 
 VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
-COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench
+COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench ./publish
 FUZZTIME := 2s
 
 SUBJECT  := edge

@@ -378,7 +378,7 @@ var instructCases = []testCase{
 			`{"hold":{"channels":{}}}`:               "hold contains 'channels' with wrong type",
 			`{"hold":{"channels":[{}]}}`:             "channel does not contain 'name'",
 			`{"hold":{"mode":"long","channels":[]}}`: "hold 'mode' must be set to either 'response' or 'stream'",
-			`{"hold":{"channels":[{"name":"$C","prev-id":1}]}}`:   "channel contains 'prev-id' with wrong type",
+			`{"hold":{"channels":[{"name":"$C","prev-id":[]}]}}`:  "channel contains 'prev-id' with wrong type",
 			`{"hold":{"channels":[{"name":"$C","filters":"x"}]}}`: "channel contains 'filters' with wrong type",
 			`{"hold":{"channels":[],"timeout":-1}}`:               "hold contains 'timeout' with invalid value",
 			`{"hold":{"channels":[],"meta":[]}}`:                  "hold contains 'meta' with wrong type",
@@ -390,6 +390,21 @@ var instructCases = []testCase{
 		} {
 			refused(s, text, reason, "Content-Type: application/grip-instruct")
 		}
+	}},
+	{name: "1.4 prev-id as a number", run: func(s *scene) {
+		s.origin(instruct(`{"hold":{"channels":[{"name":"$C","prev-id":1}]}}`))
+		if s.pushpin {
+			s.get("").want(502, "Error while proxying to origin.\n")
+			return
+		}
+		c := s.hold()
+		s.publish(response("2", "1", "two"))
+		c.answer().want(200, "two")
+	}, differs: &difference{
+		pushpin: "refuses a prev-id that is a number",
+		marquee: "takes its digits",
+		why:     "the origin of the 2013 demonstration writes them so",
+		notice:  "nothing that worked before fails",
 	}},
 	{name: "1.4 response of the wrong type is refused", run: func(s *scene) {
 		s.origin(instruct(`{"response":[]}`))

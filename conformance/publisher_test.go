@@ -25,7 +25,7 @@ func (s *scene) control(method, target, body string, fields ...string) *answer {
 	c := s.dialTo(proxy.control)
 	defer c.close()
 	c.head = method == "HEAD"
-	c.send(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: control\r\n", method, target))
+	c.send(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\n", method, target))
 	for _, f := range fields {
 		c.send(f + "\r\n")
 	}

@@ -123,9 +123,15 @@ var requestCases = []testCase{
 		why:     "a signature that anybody can make tells the origin something false",
 		notice:  "an origin that checks `Grip-Sig` needs a key in the edge's settings, where Pushpin's should have had one",
 	}},
-	{name: "1.1 X-Forwarded-Proto is not set for a plain client and a forged one is removed", run: func(s *scene) {
-		s.wantAsked(map[string]string{"X-Forwarded-Proto": "", "X-Forwarded-Protocol": ""},
+	{name: "1.1 X-Forwarded-Proto of a plain client", run: func(s *scene) {
+		proto := either(s, "", "https")
+		s.wantAsked(map[string]string{"X-Forwarded-Proto": proto, "X-Forwarded-Protocol": proto},
 			"X-Forwarded-Proto: https", "X-Forwarded-Protocol: https")
+	}, differs: &difference{
+		pushpin: "removes a plain client's X-Forwarded-Proto",
+		marquee: "leaves it as it came, unless `-set-x-forwarded-protocol` says otherwise, and adds `http` where there is none",
+		why:     "there is no TLS at the edge yet: what a terminator in front of it says has to reach the origin",
+		notice:  "an edge that clients reach directly wants `-set-x-forwarded-protocol proto-only`",
 	}},
 	{name: "1.1 X-Forwarded-For", run: func(s *scene) {
 		s.wantAsked(map[string]string{"X-Forwarded-For": either(s, "192.0.2.1", "192.0.2.1, 127.0.0.1")}, "X-Forwarded-For: 192.0.2.1")

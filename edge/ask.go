@@ -55,15 +55,15 @@ type ask struct {
 	group  *fanout.Group // who waits; nil once answered
 	watch  fanout.Watch  // of the channels, when holding or answered
 
-	timeout  time.Duration  // of the hold
-	response *fanout.Answer // what the hold's timeout gives; nil before it is held
-	gone     string         // what to tell when a client has left; "" for nobody
-	answer   *fanout.Answer // when answered
+	timeout  time.Duration    // of the hold
+	response *fanout.Answer   // what the hold's timeout gives; nil before it is held
+	gone     string           // what to tell when a client has left; "" for nobody
+	answer   *fanout.Answer   // when answered
 	opening  *fanout.Opening  // instead: when what was asked are streams
 	instruct *upstream.Answer // of the streams
-	until    time.Time      // after this nobody joins, and the origin is asked
-	changes  int64          // upstream's count when asked
-	failures int            // in a row, since the hold
+	until    time.Time        // after this nobody joins, and the origin is asked
+	changes  int64            // upstream's count when asked
+	failures int              // in a row, since the hold
 
 	older, newer *ask // in loop.answered
 }

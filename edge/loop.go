@@ -37,15 +37,15 @@ type loop struct {
 	late     []*stream            // scratch: those whose deadline has passed
 	streams  map[string][]*stream // by key: what others may join
 	agents   map[string]string    // User-Agent values, each once
-	asks     map[string]*ask // by key: what others may join
-	answered askList         // those among them that only repeat an answer, oldest first
-	key      []byte          // scratch
-	field    []byte          // scratch
+	asks     map[string]*ask      // by key: what others may join
+	answered askList              // those among them that only repeat an answer, oldest first
+	key      []byte               // scratch
+	field    []byte               // scratch
 	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
 	trustedSig   string
 	trustedUntil time.Time
-	now      time.Time       // of the last tick
-	draining bool
+	now          time.Time // of the last tick
+	draining     bool
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64

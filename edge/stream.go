@@ -51,8 +51,8 @@ type stream struct {
 	tracked []grip.Channel // what the tracker was told
 
 	ticket   *upstream.Ticket
-	put      int // times that a link was asked: a result of an earlier time is void
-	failures int // in a row
+	put      int    // times that a link was asked: a result of an earlier time is void
+	failures int    // in a row
 	feed     *feed  // appends a body; nil for none
 	taken    func() // what to do when all clients have taken what they were sent; nil for nothing
 	timer    timer[*stream]

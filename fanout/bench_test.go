@@ -114,6 +114,68 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
+// streams makes everybody a stream of one group, in that form.
+func (h *hall) streams(v Variant) {
+	h.watch.Mode, h.watch.Template = grip.HoldStream, nil
+	h.item.HTTPStream = &grip.HTTPStream{Content: append(append([]byte("data: "), h.item.HTTPResponse.Body...), "\n\n"...)}
+	h.fill()
+	for i := range h.seats {
+		h.seats[i].hold.Variant = v
+	}
+	h.shard.Want(&h.watch, v)
+}
+
+// An item that streams get allocates the same for any number of them, and so does
+// content that is appended otherwise.
+func TestAppendDoesNotAllocatePerHold(t *testing.T) {
+	for _, v := range []Variant{0, Gzip, Zstd | Raw} {
+		allocs := make(map[int][2]float64)
+		for _, n := range []int{100, 10_000} {
+			h := newHall(n)
+			h.streams(v)
+			piece := NewPiece([]byte("\n"))
+			allocs[n] = [2]float64{
+				testing.AllocsPerRun(20, h.deliver),
+				testing.AllocsPerRun(20, func() {
+					h.shard.Append(&h.group, piece)
+					for h.shard.Turn() {
+					}
+				}),
+			}
+			if h.written == 0 || h.group.Len() != n || !h.shard.Written(&h.group) {
+				t.Errorf("%d streams: %d bytes written, %d streams left, want all to go on", n, h.written, h.group.Len())
+			}
+		}
+		if allocs[100] != allocs[10_000] {
+			t.Errorf("variant %b: an item and a piece for 100 streams allocate %v times, for 10,000 %v times, want no difference",
+				v, allocs[100], allocs[10_000])
+		}
+		if got := allocs[100][1]; got > 1 {
+			t.Errorf("variant %b: a piece for all streams allocates %v times, want once for its batch", v, got)
+		}
+	}
+}
+
+// BenchmarkStreams is BenchmarkDeliver for streams, which stay.
+func BenchmarkStreams(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		for _, bb := range []struct {
+			name   string
+			coding Variant
+		}{{"none", 0}, {"gzip", Gzip}} {
+			b.Run(fmt.Sprintf("holds=%d/coding=%s", n, bb.name), func(b *testing.B) {
+				h := newHall(n)
+				h.streams(bb.coding)
+				b.ReportAllocs()
+				for b.Loop() {
+					h.deliver()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/hold")
+			})
+		}
+	}
+}
+
 // BenchmarkPublish is an item that nobody holds for.
 func BenchmarkPublish(b *testing.B) {
 	h := newHall(0)

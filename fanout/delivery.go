@@ -40,8 +40,10 @@ type Receipt struct {
 	Dropped int64 `json:"dropped"` // gone before the write
 	// Shed are slow clients that lost something over the item: it pushed older
 	// ones out, or they were cut off.
-	Shed   int64 `json:"shed"`
-	Missed int64 `json:"missed"` // did not follow prev-id: the origin is asked again
+	Shed int64 `json:"shed"`
+	// Missed did not get it in this delivery: it did not follow their prev-id, or
+	// their watch was pausing. They get what it says later.
+	Missed int64 `json:"missed"`
 	// Elapsed is the time from the publish to the last write, in milliseconds.
 	Elapsed float64 `json:"elapsed_ms"`
 	// Complete is false while some loop has not finished writing.
@@ -61,7 +63,8 @@ type Delivery struct {
 	mu      sync.Mutex                        // answers
 	answers map[unique.Handle[string]]*Answer // nil when no loop writes
 
-	loops   atomic.Int32 // still writing
+	loops   atomic.Int32 // still writing, or waiting for a filter
+	passing atomic.Int32 // still writing
 	given   Tally
 	streams atomic.Int64
 	missed  atomic.Int64
@@ -178,6 +181,13 @@ func (d *Delivery) content(t *Template, mode grip.HoldMode) []byte {
 	return d.coded[0]
 }
 
+// loopPassed notes that one loop does no more with it than to wait for filters.
+func (d *Delivery) loopPassed() {
+	if d.passing.Add(-1) == 0 {
+		d.hub.passed()
+	}
+}
+
 // loopDone adds one loop's share. The last loop ends the delivery.
 func (d *Delivery) loopDone(given tally, streams, missed int64) {
 	d.given.add(given, 1)
@@ -185,7 +195,7 @@ func (d *Delivery) loopDone(given tally, streams, missed int64) {
 	d.missed.Add(missed)
 	if d.loops.Add(-1) == 0 {
 		d.finish()
-		d.hub.landed(d)
+		d.hub.done(d.Receipt(Delivered))
 	}
 }
 

@@ -84,3 +84,66 @@ func TestAnsweringGroup(t *testing.T) {
 	}
 	st.wantEmpty()
 }
+
+func TestWalkedClosesGapsInOrder(t *testing.T) {
+	a := newAsker()
+	cs := a.join(12)
+	g := a.group
+	g.walks = 3
+	other := new(Group)
+	waiting := []batch{{group: g, end: 4}, {group: other, end: 7}, {group: g, end: 9}}
+	for _, i := range []int{0, 2, 3, 4, 6, 9, 10} {
+		cs[i].hold.Leave()
+	}
+	g.walked(waiting)
+	if len(g.holds) != 5 || waiting[0].end != 1 || waiting[1].end != 7 || waiting[2].end != 4 {
+		t.Fatalf("5 of 12 stay: %d places, batches end at %d, %d and the other's at %d; want 5, 1, 4, 7",
+			len(g.holds), waiting[0].end, waiting[2].end, waiting[1].end)
+	}
+	for i, was := range []int{1, 5, 7, 8, 11} {
+		if h := &cs[was].hold; g.holds[i] != h || h.index != int32(i) {
+			t.Errorf("place %d: want the hold that was at %d, knowing it", i, was)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	st := newStage(t, 1)
+	s := st.shards[0]
+	a, cs := st.enterStreams(0, 2*turnWrites, "c@7")
+	late := newStreams("c@7")
+	joined := late.join(2)
+	st.publishAll("c:8<7")
+	st.woken[0] = s.Turn() // 8 is on its way to a
+	s.Append(late.group, NewPiece([]byte("8")))
+	if s.Written(late.group) || late.group.Merge(a.group) {
+		t.Error("content is on its way to the group, want it not to merge")
+	}
+	st.run()
+	st.publishAll("c:9<8")
+	st.woken[0] = s.Turn() // 9 is on its way to a, and late has not had it
+	if !s.Written(late.group) || a.group.Merge(late.group) {
+		t.Error("content is on its way from the group, want it not to merge")
+	}
+	s.Append(late.group, NewPiece([]byte("9")))
+	st.run()
+	if !late.group.Merge(a.group) || late.group.Len() != 0 || a.group.Len() != 2*turnWrites+2 {
+		t.Errorf("want the groups merged: %d and %d holds", late.group.Len(), a.group.Len())
+	}
+	for _, c := range joined {
+		if c.hold.Group() != a.group {
+			t.Error("a hold is not in the group that it was merged into")
+		}
+	}
+	st.publishAll("c:10<9")
+	st.run()
+	wantGot(t, append(cs, joined...), "+8", "+9", "+10")
+	s.Finish(a.group)
+	if late.join(1); late.group.Merge(a.group) {
+		t.Error("merged with streams that end")
+	}
+	st.run()
+	late.leave(s)
+	a.leave(s)
+	st.wantEmpty()
+}

@@ -29,7 +29,7 @@ const (
 	maxQuiet      = 1 << 16
 	maxQuietBytes = 64 << 20
 	// maxUnderway is how many items may be on their way through the loops'
-	// mailboxes. Publish waits for room: a publisher that is faster than the
+	// mailboxes; those that a filter keeps are not. Publish waits for room: a publisher that is faster than the
 	// loops is slowed down, not buffered for.
 	maxUnderway = 1024
 	// MaxShards is how many loops a hub serves.
@@ -120,7 +120,7 @@ func (h *Hub) Publish(item grip.Item) (*Delivery, Fate) {
 	}
 	fate, woken := h.sequence(d)
 	if h.underway < maxUnderway {
-		h.room.Signal() // d may have needed no room, and landed tells one only
+		h.room.Signal() // d may have needed no room, and passed tells one only
 	}
 	h.mu.Unlock()
 	h.wake(woken)
@@ -137,9 +137,8 @@ func (h *Hub) wanted(name string) [codings]bool {
 	return [codings]bool{}
 }
 
-// landed notes that d has come through all loops.
-func (h *Hub) landed(d *Delivery) {
-	h.done(d.Receipt(Delivered))
+// passed notes that an item has come through all loops.
+func (h *Hub) passed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.underway--
@@ -225,6 +224,7 @@ func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
 		return 0
 	}
 	d.loops.Store(n)
+	d.passing.Store(n)
 	h.underway++
 	for i, s := range h.shards {
 		if c.loops&(1<<i) != 0 && s.post(d) {

@@ -8,6 +8,8 @@ type progress struct {
 	streams  int64 // of given, those of streams
 	missed   int64
 	open     int // batches, and whoever else has not done with it
+	asked    int // of those, watches that pause because of it
+	passed   bool
 }
 
 // release notes that one of those is done. On nil, for what is no item's, it does
@@ -16,8 +18,29 @@ func (p *progress) release() {
 	if p == nil {
 		return
 	}
-	if p.open--; p.open == 0 {
+	p.open--
+	if p.open == p.asked && !p.passed {
+		p.passed = true
+		p.delivery.loopPassed()
+	}
+	if p.open == 0 {
 		p.delivery.loopDone(p.given, p.streams, p.missed)
+	}
+}
+
+// ask notes that a watch pauses because of it, until answered is called. Neither
+// does anything on nil.
+func (p *progress) ask() {
+	if p != nil {
+		p.open++
+		p.asked++
+	}
+}
+
+func (p *progress) answered() {
+	if p != nil {
+		p.asked--
+		p.release()
 	}
 }
 

@@ -22,14 +22,15 @@ type Asker interface {
 	Superseded()
 	// Missed: the group has missed something, or an item says that it might
 	// have: ask the origin again. The watch of streams pauses, see Shard.Resume;
-	// any other has ended. The group is as it was.
+	// any other has ended. The group is as it was. It is not told again before
+	// Resume.
 	Missed()
 	// Closed: an item has ended the streams; what was sent before is still being
 	// written. The watch has ended, and its group takes nobody any more.
 	Closed()
 	// Filter: before the group may have the item, somebody has to be asked (the
 	// filters http-check and http-modify). The watch pauses until
-	// Shard.Filtered.
+	// Shard.Filtered, which must come at some time: there is no timeout here.
 	Filter(d *Delivery)
 	// Unfiltered: the group does not get an item because a filter cannot be
 	// applied to it.

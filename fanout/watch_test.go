@@ -159,3 +159,38 @@ func TestWatchesRemove(t *testing.T) {
 		st.wantEmpty()
 	}
 }
+
+func TestRefreshed(t *testing.T) {
+	st := newStage(t, 1)
+	s := st.shards[0]
+	a, _ := st.enterStreams(0, 1, "a", "b", "c")
+	begin := st.now
+	for i, step := range []struct {
+		item string
+		want int // seconds since the beginning; 0 for never
+	}{
+		{"a:1", 0}, {"b:1", 0}, {"a:2", 0}, {"c:1", 4},
+		{"c:2", 4}, {"c:3", 4}, {"b:2", 4}, {"a:3", 8},
+		{"a:4", 8}, {"resume", 0}, {"b:3", 0}, {"a:5", 12}, {"b:4", 12}, {"a:6", 14},
+	} {
+		st.now = st.now.Add(1e9)
+		if step.item == "resume" {
+			s.Pause(&a.watch)
+			s.Resume(&a.watch, channels("a", "b"))
+		} else {
+			st.publishAll(step.item)
+			st.run()
+		}
+		got := a.watch.Refreshed()
+		if got.IsZero() != (step.want == 0) || !got.IsZero() && int(got.Sub(begin).Seconds()) != step.want {
+			t.Errorf("step %d, %s: refreshed at %v, want %d s after %v", i+1, step.item, got, step.want, begin)
+		}
+	}
+	a.leave(s)
+	s.Enter(&a.watch)
+	if got := a.watch.Refreshed(); !got.IsZero() {
+		t.Errorf("entered anew: refreshed at %v, want never", got)
+	}
+	a.leave(s)
+	st.wantEmpty()
+}

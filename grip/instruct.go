@@ -268,9 +268,11 @@ func parseInstructBody(r Response) (object, error) {
 	}
 	raw, ok := parseJSON(r.Body)
 	if ok {
-		var body object
-		if body, ok = as[object](raw); ok {
+		if body, ok := as[object](raw); ok {
 			return body, nil
+		}
+		if _, ok := as[[]any](raw); ok {
+			return nil, errors.New("instruct must be an object")
 		}
 	}
 	return nil, errors.New("failed to parse application/grip-instruct content as JSON")

@@ -287,7 +287,7 @@ func TestParseInstructErrors(t *testing.T) {
 		{"§13 Grip-Timeout negative", held(Field{"Grip-Timeout", "-1"}), "Grip-Timeout has invalid value"},
 		{"§13 Grip-Timeout too large for a duration", held(Field{"Grip-Timeout", "9223372036854775807"}), "failed to parse Grip-Timeout"},
 		{"§13 JSON", jsonInstruct(`{"hold": `), "failed to parse application/grip-instruct content as JSON"},
-		{"§13 JSON that is no object", jsonInstruct(`[]`), "failed to parse application/grip-instruct content as JSON"},
+		{"§13 JSON that is no object", jsonInstruct(`[]`), "instruct must be an object"},
 		{"§13 JSON null", jsonInstruct(`null`), "failed to parse application/grip-instruct content as JSON"},
 		{"§13 JSON that is not UTF-8", jsonInstruct("{\"x\": \"\xff\"}"), "failed to parse application/grip-instruct content as JSON"},
 		{"§13 response code", Response{Code: 201, Header: Header{{"Content-Type", "application/grip-instruct"}}, Body: []byte("{}")}, "response code for application/grip-instruct content must be 200"},
