@@ -158,7 +158,9 @@ func (s *stream) retryLater() {
 }
 
 // tellGone lets the origin know that a client has left, if it wants to.
-func (s *stream) tellGone() { s.service.tellGone(s.loop.edge.origin, s.secure, s.host, s.target, s.gone) }
+func (s *stream) tellGone() {
+	s.service.tellGone(s.loop.edge.origin, s.secure, s.host, s.target, s.gone)
+}
 
 // tellGone posts to a gone link; "" is none.
 func (s *service) tellGone(origin *upstream.Client, secure bool, host, target, link string) {
@@ -210,4 +212,3 @@ func sameHost(a, b *url.URL) bool {
 	}
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
-

@@ -49,8 +49,8 @@ type stream struct {
 	slowBytes int
 
 	ticket   *upstream.Ticket
-	put      int // times that a link was asked: a result of an earlier time is void
-	failures int // in a row
+	put      int    // times that a link was asked: a result of an earlier time is void
+	failures int    // in a row
 	feed     *feed  // appends a body; nil for none
 	taken    func() // what to do when all clients have taken what they were sent; nil for nothing
 	timer    timer[*stream]
@@ -349,7 +349,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening) {
 
 // Append implements fanout.Client.
 func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
-	if c.state != streaming {
+	if c.state != streaming || c.tail != nil && c.tail.ends {
 		return fanout.Dropped
 	}
 	if c.slow {
@@ -357,7 +357,7 @@ func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
 			return c.queue(p)
 		}
 		c.taken()
-		if c.state == closed {
+		if c.state != streaming {
 			return fanout.Dropped
 		}
 		if c.slow || c.tail != nil && len(c.tail.pieces) > 0 {

@@ -215,3 +215,43 @@ func TestSlowStreamLosesMessages(t *testing.T) {
 		})
 	}
 }
+
+// A stream that is told to end while messages wait for its client ends behind
+// those, and gets no more.
+func TestSlowStreamDrains(t *testing.T) {
+	j := &journal{wide: 20_000}
+	r := newSlowRig(t, j, ",slow=drop-oldest", "-drain-timeout", "1m")
+	slow := r.followSlowly(j, 0)
+	r.waitHolds(1)
+	published, _ := r.overfeed(j, 1)
+	stoppedCh := r.stopping()
+	r.turn()
+	for range 3 {
+		if got := r.publish(j.item(j.write()))[0]; got.Matched != got.Dropped {
+			t.Errorf("receipt %+v, want all dropped", got)
+		}
+	}
+	slow.readRest(slow.lines)
+	if slow.last != published {
+		t.Errorf("the last line is %d, want %d", slow.last, published)
+	}
+	slow.wantClosed()
+	await(t, stoppedCh, "the edge's end")
+}
+
+// A client that is cut off or leaves while messages wait for it leaves nothing
+// behind, and the stream goes on for the others.
+func TestSlowStreamLeaves(t *testing.T) {
+	j := &journal{wide: 20_000}
+	r := newSlowRig(t, j, ",slow=drop-oldest", "-share-all", "-loops", "1")
+	slow, other := r.followSlowly(j, 0), r.follow(j, 0)
+	r.waitHolds(2)
+	r.overfeed(j, 1, other)
+	slow.leave()
+	r.waitHolds(1)
+	id := j.write()
+	if got := r.publish(j.item(id))[0]; got.Written != 1 || got.Matched != 1 {
+		t.Errorf("receipt %+v, want 1 written", got)
+	}
+	other.wantTo(id)
+}
