@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"marquee/fanout"
@@ -210,8 +211,10 @@ func (a *ask) channels(answer *upstream.Answer) []grip.Channel {
 }
 
 // open begins streams for everybody who waits. The answer that they begin with
-// stays for those who ask the same a little later, if its channels do not move
-// on: so thousands of streams cost the origin one request.
+// stays for those who ask the same a little later, if nothing has come after it
+// and its channels do not move on: so thousands of streams cost the origin one
+// request. One that others are ahead of, as the answer to an old Last-Event-ID is,
+// does not stay: to the hub a kept answer is the newest.
 func (a *ask) open(answer *upstream.Answer) {
 	l, g := a.loop, a.group
 	response, err := a.service.begun(answer)
@@ -231,18 +234,24 @@ func (a *ask) open(answer *upstream.Answer) {
 		h.Leave()
 		waiting = append(waiting, client.(*conn))
 	})
-	if keeps := a.keepsOpening(); keeps {
-		a.watch = fanout.Watch{Channels: a.channels(answer), Asked: answer.Asked, Asker: a}
-		if standing, _ := l.shard.Enter(&a.watch); standing == fanout.Holding {
-			a.keep(nil, upstream.KeepNamed)
+	a.withdraw() // until it is known whether this is the newest answer
+	newest := false
+	for _, c := range waiting {
+		if s := a.beginStream(c); s != nil {
+			newest = s.state == following && slices.EqualFunc(s.watch.Channels, a.channels(answer), sameChannel)
 		}
 	}
-	for _, c := range waiting {
-		a.beginStream(c)
-	}
-	if a.state != answered {
+	if !newest || !a.keepsOpening() || l.asks[a.key] != nil {
 		a.drop()
+		return
 	}
+	a.watch = fanout.Watch{Channels: a.channels(answer), Asked: answer.Asked, Asker: a}
+	if standing, _ := l.shard.Enter(&a.watch); standing != fanout.Holding {
+		a.drop()
+		return
+	}
+	l.asks[a.key] = a
+	a.keep(nil, upstream.KeepNamed)
 }
 
 // keepsOpening reports whether the beginning of streams may be given to others.
@@ -251,8 +260,9 @@ func (a *ask) keepsOpening() bool {
 	return a.key != "" && in.Hold != nil && in.Body == nil && !in.Personal && len(in.Hold.Channels) > 0
 }
 
-// beginStream begins a stream for one client.
-func (a *ask) beginStream(c *conn) {
+// beginStream begins a stream for one client, and returns it; nil when there is
+// only a head to answer with.
+func (a *ask) beginStream(c *conn) *stream {
 	o := a.opening
 	if c.hold.Variant&fanout.HeadOnly != 0 || o.Bodiless() {
 		c.ask = nil
@@ -260,7 +270,7 @@ func (a *ask) beginStream(c *conn) {
 		if a.instruct.Body != nil {
 			a.instruct.Body.Close()
 		}
-		return
+		return nil
 	}
 	s, fresh := a.loop.streamOf(a, a.instruct)
 	c.beginStream(s, o)
@@ -270,6 +280,7 @@ func (a *ask) beginStream(c *conn) {
 	if c.state == streaming && a.loop.draining {
 		c.drain()
 	}
+	return s
 }
 
 // hold begins the hold, unless an item has passed since the origin was asked.

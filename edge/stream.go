@@ -366,7 +366,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening) {
 
 // Append implements fanout.Client.
 func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
-	if c.state != streaming {
+	if c.state != streaming || c.tail != nil && c.tail.ends {
 		return fanout.Dropped
 	}
 	if c.slow {
@@ -374,7 +374,7 @@ func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
 			return c.queue(p)
 		}
 		c.taken()
-		if c.state == closed {
+		if c.state != streaming {
 			return fanout.Dropped
 		}
 		if c.slow || c.tail != nil && len(c.tail.pieces) > 0 {

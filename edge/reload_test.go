@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"marquee/grip"
+)
+
+// named is an origin that holds polls and streams on c, and else says its name.
+func named(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/poll":
+			w.Header().Set("Grip-Hold", "response")
+			w.Header().Set("Grip-Channel", "c")
+		case "/stream":
+			w.Header().Set("Grip-Hold", "stream")
+			w.Header().Set("Grip-Channel", "c")
+			_, _ = io.WriteString(w, name)
+		default:
+			_, _ = io.WriteString(w, name)
+		}
+	})
+}
+
+// writeRoutes replaces a routes file as an editor does.
+func writeRoutes(t *testing.T, file, text string) {
+	t.Helper()
+	next := file + ".new"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitLog waits until a record with all these texts is in the log.
+func (r *rig) waitLog(texts ...string) {
+	r.t.Helper()
+	eventually(r.t, func() error {
+	records:
+		for record := range strings.Lines(r.log.String()) {
+			for _, text := range texts {
+				if !strings.Contains(record, text) {
+					continue records
+				}
+			}
+			return nil
+		}
+		return fmt.Errorf("the log has no record with %q", texts)
+	})
+}
+
+// A changed routes file counts for the requests after it; what is held goes on.
+// A bad one changes nothing.
+func TestReload(t *testing.T) {
+	wantNoLeaks(t)
+	one, two := serve(t, named("one")), serve(t, named("two"))
+	file := filepath.Join(t.TempDir(), "routes")
+	writeRoutes(t, file, "*,prefix=a- "+one+"\n")
+	r := startEdge(t, one, func(c *Config) { c.Origin, c.Routes = "", file })
+	poll, stream, c := r.dial(), r.dial(), r.dial()
+	poll.get("/poll")
+	stream.get("/stream")
+	stream.wantStatus(200)
+	stream.wantChunk("one")
+	r.waitHolds(2)
+	c.get("/")
+	c.wantAnswer(200, "one")
+
+	writeRoutes(t, file, "*,prefix=b- "+two+"\n")
+	r.waitLog(`"msg":"routes loaded"`)
+	c.get("/")
+	c.wantAnswer(200, "two")
+	fresh := r.dial()
+	fresh.get("/stream")
+	fresh.wantStatus(200)
+	fresh.wantChunk("two")
+	r.waitHolds(3)
+
+	for _, tt := range []struct{ name, text, line, reason string }{
+		{"no target", "# nothing\n*,prefix=c-\n", `"line":2`, "target"},
+		{"unknown policy", "* " + one + "\n*,slow=later " + one + "\n", `"line":2`, "slow"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			writeRoutes(t, file, tt.text)
+			r.waitLog(`"level":"ERROR"`, "the old routes stay", `"file":"`+file+`"`, tt.line, tt.reason)
+			c.get("/")
+			c.wantAnswer(200, "two")
+		})
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	r.waitLog(`"level":"ERROR"`, "the old ones stay")
+	c.get("/")
+	c.wantAnswer(200, "two")
+
+	// Everybody who was held is, under the channels of the route that he came by.
+	news := func(channel, text string) grip.Item {
+		it := item(channel, "", "", text)
+		it.HTTPStream = &grip.HTTPStream{Content: []byte(text)}
+		return it
+	}
+	r.publish(news("a-c", "old news"))
+	poll.wantAnswer(200, "old news")
+	stream.wantChunk("old news")
+	r.publish(news("b-c", "new news"))
+	fresh.wantChunk("new news")
+	stream.wantNothing()
+}
+
+// SIGHUP reads the routes as well, those of a file that did not change too.
+func TestHangup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes")
+	writeRoutes(t, file, "* "+serve(t, named("one"))+"\n")
+	p := startProcess(t, "", "-routes", file)
+	c := p.dial()
+	c.get("/")
+	c.wantAnswer(200, "one")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLog(`"msg":"routes loaded"`, `"routes":1`)
+	c.get("/")
+	c.wantAnswer(200, "one")
+}

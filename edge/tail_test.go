@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// dialSmall connects a client for which the kernel keeps little.
+func (r *rig) dialSmall() *client {
+	r.t.Helper()
+	d := net.Dialer{Timeout: patience, Control: func(_, _ string, rc syscall.RawConn) error {
+		return rc.Control(func(fd uintptr) {
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
+		})
+	}}
+	nc, err := d.Dial("tcp", r.address)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { nc.Close() })
+	return &client{t: r.t, nc: nc.(*net.TCPConn), in: bufio.NewReader(nc)}
+}
+
+// counts returns what is counted for the only route.
+func (r *rig) counts() *routeCounts {
+	r.t.Helper()
+	for _, s := range r.edge.routing.Load().services {
+		return s.counts
+	}
+	r.t.Fatal("there is no route")
+	return nil
+}
+
+// followSlowly is follow for a client that does not read beyond the head.
+func (r *rig) followSlowly(j *journal, after int, fields ...string) *follower {
+	r.t.Helper()
+	f := &follower{client: r.dialSmall(), journal: j, last: after}
+	f.get(journalPath, append(fields, "Last-Event-ID: "+strconv.Itoa(after), "User-Agent: snail/1")...)
+	f.wantStatus(200)
+	f.lines = bufio.NewReader(&chunks{c: f.client})
+	return f
+}
+
+// newSlowRig makes a rig whose only route has those options. The name of the
+// route is "slowly".
+func newSlowRig(t *testing.T, j *journal, options string, args ...string) *rig {
+	t.Helper()
+	wantNoLeaks(t)
+	origin := serve(t, j)
+	return startEdge(t, origin, func(c *Config) {
+		c.Origin, c.Route = "", []string{"*,id=slowly" + options + " " + origin}
+	}, args...)
+}
+
+// overfeed publishes lines until some slow client has lost n of them, while the
+// others read everything, and returns how many it has published.
+func (r *rig) overfeed(j *journal, n int64, others ...*follower) (published int, shed int64) {
+	r.t.Helper()
+	for lost := r.counts(); lost.lost.Load()+lost.cutOff.Load() < n; {
+		id := j.write()
+		receipt := r.publish(j.item(id))[0]
+		shed += receipt.Shed
+		if got := receipt.Written + receipt.Queued + receipt.Shed + receipt.Dropped; got != receipt.Matched {
+			r.t.Fatalf("receipt %+v does not add up", receipt)
+		}
+		for _, f := range others {
+			f.wantTo(id)
+		}
+		if id > 10_000 {
+			r.t.Fatalf("%d lines are published and nobody is slow", id)
+		}
+	}
+	return j.last, shed
+}
+
+// wantSlowLog checks that a slow client has been logged once, by name.
+func (r *rig) wantSlowLog(what string, f *follower) {
+	r.t.Helper()
+	var found []string
+	for line := range strings.Lines(r.log.String()) {
+		if strings.Contains(line, "slow client") {
+			found = append(found, line)
+		}
+	}
+	if len(found) != 1 {
+		r.t.Fatalf("the log tells %d times of a slow client, want 1: %q", len(found), found)
+	}
+	for _, want := range []string{
+		`"msg":"` + what + `"`, `"client":"` + f.nc.LocalAddr().String() + `"`, `"route":"slowly"`, `"user_agent":"snail/1"`,
+	} {
+		if !strings.Contains(found[0], want) {
+			r.t.Errorf("the log has %s, want %s in it", found[0], want)
+		}
+	}
+}
+
+// readRest reads lines to the end of the stream, each whole, in order, and none
+// twice; it returns how many.
+func (f *follower) readRest(lines *bufio.Reader) (count int) {
+	f.t.Helper()
+	for {
+		got, err := lines.ReadString('\n')
+		if err == io.EOF && got == "" {
+			return count
+		}
+		if err != nil {
+			f.t.Fatalf("after line %d: %v", f.last, err)
+		}
+		id, err := strconv.Atoi(strings.TrimRight(got, "./\n"))
+		if err != nil || id <= f.last || got != f.journal.line(id) {
+			f.t.Fatalf("after line %d: %s", f.last, brief(got))
+		}
+		f.last = id
+		count++
+	}
+}
+
+// A client that does not read is cut off when too much waits for it, unless its
+// route says otherwise; the others get everything meanwhile.
+func TestSlowStreamIsCutOff(t *testing.T) {
+	for _, tt := range []struct{ name, options string }{
+		{"by default", ""},
+		{"slow=disconnect", ",slow=disconnect"},
+		{"slow_channel", ",slow=conflate,slow_channel=jour*:disconnect"},
+		{"slow_bytes", ",slow_bytes=200000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := &journal{wide: 20_000}
+			r := newSlowRig(t, j, tt.options, "-share-all")
+			slow := r.followSlowly(j, 0)
+			others := []*follower{r.follow(j, 0), r.follow(j, 0)}
+			r.waitHolds(3)
+			_, shed := r.overfeed(j, 1, others...)
+			if shed != 1 {
+				t.Errorf("receipts show %d shed, want 1", shed)
+			}
+			if got := r.counts().cutOff.Load(); got != 1 {
+				t.Errorf("%d clients are counted as cut off, want 1", got)
+			}
+			if got := r.counts().lost.Load(); got != 0 {
+				t.Errorf("%d messages are counted as lost, want 0", got)
+			}
+			slow.wantCut()
+			r.waitHolds(2)
+			id := j.write()
+			if got := r.publish(j.item(id))[0]; got.Written != 2 || got.Matched != 2 {
+				t.Errorf("receipt %+v, want 2 written", got)
+			}
+			r.wantSlowLog("a slow client is cut off", slow)
+		})
+	}
+}
+
+// A client that does not read loses what its route says, and what it gets when
+// it reads again is whole, in order, and the newest is among it.
+func TestSlowStreamLosesMessages(t *testing.T) {
+	for _, tt := range []struct {
+		name, options string
+		gzip          bool
+	}{
+		{"drop-oldest", ",slow=drop-oldest", false},
+		{"drop-oldest, few bytes", ",slow=drop-oldest,slow_bytes=30000", false},
+		{"drop-oldest of the channel", ",slow_channel=journal:drop-oldest", false},
+		{"drop-oldest, gzip", ",slow=drop-oldest", true},
+		{"conflate", ",slow=conflate", false},
+		{"conflate of the channel", ",slow=disconnect,slow_channel=journal:conflate", false},
+		{"conflate, gzip", ",slow=conflate", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := &journal{wide: 20_000}
+			if tt.gzip {
+				j.wide = 100_000
+			}
+			r := newSlowRig(t, j, tt.options, "-share-all")
+			slow := r.followSlowly(j, 0, "Accept-Encoding: gzip")
+			if !tt.gzip {
+				slow.leave()
+				slow = r.followSlowly(j, 0)
+			}
+			other := r.follow(j, 0)
+			r.waitHolds(2)
+			published, shed := r.overfeed(j, 5, other)
+			lost := r.counts().lost.Load()
+			if shed < 2 || shed > lost {
+				t.Errorf("receipts show %d shed, %d messages are counted as lost", shed, lost)
+			}
+			if got := r.counts().cutOff.Load(); got != 0 {
+				t.Errorf("%d clients are counted as cut off, want 0", got)
+			}
+			r.wantSlowLog("a slow client loses messages", slow)
+			r.publish(closeItem("journal"))
+			other.wantEnd()
+			lines := slow.lines
+			if tt.gzip {
+				z, err := gzip.NewReader(slow.lines)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lines = bufio.NewReader(z)
+			}
+			got := slow.readRest(lines)
+			if slow.last != published || int64(got)+lost != int64(published) {
+				t.Errorf("got %d lines to %d, %d are counted as lost, %d were published", got, slow.last, lost, published)
+			}
+			r.waitHolds(0)
+			slow.get(journalPath, "Last-Event-ID: "+fmt.Sprint(published)) // the connection is good
+			slow.wantStatus(200)
+		})
+	}
+}
+
+// A stream that is told to end while messages wait for its client ends behind
+// those, and gets no more.
+func TestSlowStreamDrains(t *testing.T) {
+	j := &journal{wide: 20_000}
+	r := newSlowRig(t, j, ",slow=drop-oldest", "-drain-timeout", "1m")
+	slow := r.followSlowly(j, 0)
+	r.waitHolds(1)
+	published, _ := r.overfeed(j, 1)
+	stoppedCh := r.stopping()
+	r.turn()
+	for range 3 {
+		if got := r.publish(j.item(j.write()))[0]; got.Matched != got.Dropped {
+			t.Errorf("receipt %+v, want all dropped", got)
+		}
+	}
+	slow.readRest(slow.lines)
+	if slow.last != published {
+		t.Errorf("the last line is %d, want %d", slow.last, published)
+	}
+	slow.wantClosed()
+	await(t, stoppedCh, "the edge's end")
+}
+
+// A client that is cut off or leaves while messages wait for it leaves nothing
+// behind, and the stream goes on for the others.
+func TestSlowStreamLeaves(t *testing.T) {
+	j := &journal{wide: 20_000}
+	r := newSlowRig(t, j, ",slow=drop-oldest", "-share-all", "-loops", "1")
+	slow, other := r.followSlowly(j, 0), r.follow(j, 0)
+	r.waitHolds(2)
+	r.overfeed(j, 1, other)
+	slow.leave()
+	r.waitHolds(1)
+	id := j.write()
+	if got := r.publish(j.item(id))[0]; got.Written != 1 || got.Matched != 1 {
+		t.Errorf("receipt %+v, want 1 written", got)
+	}
+	other.wantTo(id)
+}
