@@ -8,6 +8,7 @@ import (
 
 	"marquee/fanout"
 	"marquee/grip"
+	"marquee/zmq"
 )
 
 // receiptWait is how long a publisher who asked for receipts waits for the last
@@ -94,6 +95,9 @@ func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fate
 // publishItem gives an item to the clients of this edge.
 func (e *edge) publishItem(item grip.Item) (*fanout.Delivery, fanout.Fate) {
 	e.metrics.received(&item)
+	if e.stats != nil {
+		e.stats.Report("", zmq.Counts{Received: 1})
+	}
 	d, fate := e.hub.Publish(item)
 	e.metrics.published(fate)
 	return d, fate
