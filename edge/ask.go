@@ -273,9 +273,10 @@ func (a *ask) beginStream(c *conn) *stream {
 		return nil
 	}
 	s, fresh := a.loop.streamOf(a, a.instruct)
-	c.beginStream(s, o)
+	c.beginStream(s, o, fresh && a.instruct.Hold != nil && a.instruct.Body == nil)
 	if fresh && s.state != ended {
 		s.begin(a.instruct)
+		c.sendOpening()
 	}
 	if c.state == streaming && a.loop.draining {
 		c.drain()

@@ -381,3 +381,24 @@ func TestDrainStreams(t *testing.T) {
 	old.leave()
 	await(t, stoppedCh, "the edge's end")
 }
+
+// Who has seen a stream begin gets what is published from then on.
+func TestPublishOnceOpen(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set("Grip-Channel", req.URL.Path[1:])
+	}))
+	for i := range 200 {
+		channel := "c" + strconv.Itoa(i)
+		c := r.dial()
+		c.get("/" + channel)
+		c.wantStatus(200)
+		it := streamItem(channel, 1, "news")
+		it.PrevID = ""
+		if got := r.publish(it)[0]; got.Matched != 1 {
+			t.Fatalf("stream %d: receipt %+v, want 1 matched", i, got)
+		}
+		c.wantChunk("news")
+		c.leave()
+	}
+}

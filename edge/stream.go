@@ -47,6 +47,10 @@ type stream struct {
 	gone      string     // what to tell when a client has left; "" for nobody
 	slow      route.SlowPolicy
 	slowBytes int
+	// opening is what the first client gets before anything else, but not before
+	// the channels are followed: who has seen it may count on what is published
+	// from then on. nil when it has been written.
+	opening []byte
 
 	tracked []grip.Channel // what the tracker was told
 
@@ -341,12 +345,15 @@ func (s *stream) cut() {
 	var all []*conn
 	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { all = append(all, client.(*conn)) })
 	for _, c := range all {
-		c.close()
+		if c.sendOpening(); c.state == streaming {
+			c.close()
+		}
 	}
 }
 
-// beginStream begins the client's stream, and makes it one of s.
-func (c *conn) beginStream(s *stream, o *fanout.Opening) {
+// beginStream begins the client's stream, and makes it one of s. With follows the
+// opening is left to sendOpening, when s follows its channels.
+func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	l := c.loop
 	c.hold.Variant = o.Variant(c.hold.Variant)
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
@@ -355,7 +362,12 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening) {
 	l.edge.tracker.hold(grip.HoldStream, s.tracked, 1)
 	s.group.Join(&c.hold, c)
 	l.wheel.set(c, askingCheck)
-	if c.push(o.Wire(c.hold.Variant)); c.state == closed {
+	wire := o.Wire(c.hold.Variant)
+	if follows {
+		s.opening = wire
+		return
+	}
+	if c.push(wire); c.state == closed {
 		return
 	}
 	if s.state == following {
@@ -364,9 +376,18 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening) {
 	}
 }
 
+// sendOpening writes the opening that was left to it.
+func (c *conn) sendOpening() {
+	if s := c.stream; s != nil && s.opening != nil {
+		wire := s.opening
+		s.opening = nil
+		c.push(wire)
+	}
+}
+
 // Append implements fanout.Client.
 func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
-	if c.state != streaming || c.tail != nil && c.tail.ends {
+	if c.sendOpening(); c.state != streaming || c.tail != nil && c.tail.ends {
 		return fanout.Dropped
 	}
 	if c.slow {
@@ -453,7 +474,7 @@ func (c *conn) keepStreamAlive() {
 // Finish implements fanout.Client: it ends the stream, when the client has been
 // given all of it.
 func (c *conn) Finish() {
-	if c.state != streaming {
+	if c.sendOpening(); c.state != streaming {
 		return
 	}
 	if t := c.tail; c.slow && t != nil && len(t.pieces) > 0 {
