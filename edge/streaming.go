@@ -1,6 +1,9 @@
 package main
 
-import "marquee/fanout"
+import (
+	"marquee/fanout"
+	"marquee/grip"
+)
 
 // The connection's side of a stream: what is sent, and what is not taken.
 
