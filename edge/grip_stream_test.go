@@ -19,8 +19,8 @@ import (
 // gives what came after Grip-Last.
 type journal struct {
 	fields http.Header // of every answer, beside those that it must have
-	// wide is how many bytes a line has at least, dots and slashes by chance: an
-	// eighth of them is left in gzip.
+	// wide is how many bytes a line has at least, letters by chance: more than
+	// half of them is left in gzip.
 	wide int
 	// linking, if not nil, is called with each request for the link before it is
 	// answered.
@@ -36,8 +36,13 @@ const journalPath = "/journal"
 // line is what clients get as the line of that id.
 func (j *journal) line(id int) string {
 	text := []byte(strconv.Itoa(id))
-	for fill := rand.New(rand.NewPCG(0, uint64(id))); len(text) < j.wide-1; {
-		text = append(text, '.'+byte(fill.IntN(2)))
+	if fill := j.wide - 1 - len(text); fill > 0 {
+		digits := len(text)
+		text = append(text, make([]byte, fill)...)
+		_, _ = rand.NewChaCha8([32]byte{byte(id), byte(id >> 8)}).Read(text[digits:])
+		for i := range text[digits:] {
+			text[digits+i] = '@' + text[digits+i]&31
+		}
 	}
 	return string(append(text, '\n'))
 }

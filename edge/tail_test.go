@@ -113,7 +113,7 @@ func (f *follower) readRest(lines *bufio.Reader) (count int) {
 		if err != nil {
 			f.t.Fatalf("after line %d: %v", f.last, err)
 		}
-		id, err := strconv.Atoi(strings.TrimRight(got, "./\n"))
+		id, err := strconv.Atoi(strings.TrimRightFunc(got, func(r rune) bool { return r < '0' || r > '9' }))
 		if err != nil || id <= f.last || got != f.journal.line(id) {
 			f.t.Fatalf("after line %d: %s", f.last, brief(got))
 		}
@@ -175,9 +175,6 @@ func TestSlowStreamLosesMessages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := &journal{wide: 20_000}
-			if tt.gzip {
-				j.wide = 100_000
-			}
 			r := newSlowRig(t, j, tt.options, "-share-all")
 			slow := r.followSlowly(j, 0, "Accept-Encoding: gzip")
 			if !tt.gzip {
