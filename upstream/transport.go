@@ -99,7 +99,7 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 	t := &http.Transport{
 		DialContext:            connect,
 		DisableCompression:     true, // the body passes as it is
-		MaxIdleConnsPerHost:    min(c.cfg.MaxOpen, 256),
+		MaxIdleConnsPerHost:    min(c.cfg.MaxOpen, 64),
 		MaxIdleConns:           c.cfg.MaxOpen,
 		IdleConnTimeout:        idleTimeout,
 		ResponseHeaderTimeout:  c.cfg.AnswerTimeout,
