@@ -55,12 +55,10 @@ func (s *scene) dialTo(address string) *client {
 	return &client{t: s, s: s, nc: nc, in: bufio.NewReader(nc)}
 }
 
-// send sends bytes, $C and $P replaced.
+// send sends bytes, $C and $P replaced. Who answers and closes before all has
+// come makes the rest impossible to send; what is read next tells what happened.
 func (c *client) send(text string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.nc, c.s.expand(text)); err != nil {
-		c.t.Fatalf("client: %v", err)
-	}
+	_, _ = io.WriteString(c.nc, c.s.expand(text))
 }
 
 // get sends a GET for a path of the scene. A Host among the fields replaces that
@@ -107,6 +105,28 @@ func (c *client) answer() *answer {
 	a := c.start()
 	a.body = c.toEnd()
 	return a
+}
+
+// publishUntilAnswered publishes items, made from 0, 1 and so on, until the
+// client has an answer, and returns it. It is for what Pushpin may lose.
+func (c *client) publishUntilAnswered(item func(n int) string) *answer {
+	c.t.Helper()
+	c.patient()
+	answeredCh := make(chan struct{})
+	go func() {
+		defer close(answeredCh)
+		_, _ = c.in.Peek(1)
+	}()
+	pause := 10 * time.Millisecond
+	for n := 0; ; n++ {
+		c.s.publish(item(n))
+		select {
+		case <-answeredCh: // answered, or out of patience
+			return c.answer()
+		case <-time.After(pause):
+			pause += pause
+		}
+	}
 }
 
 // start reads the head of an answer; 100 (Continue) is skipped.

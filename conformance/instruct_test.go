@@ -136,6 +136,7 @@ var instructCases = []testCase{
 	{name: "1.3 channels come in a list or in repeated fields", run: func(s *scene) {
 		for _, fields := range [][]string{{"Grip-Channel: $C-a, $C-b"}, {"Grip-Channel: $C-a", "Grip-Channel: $C-b"}} {
 			for _, channel := range []string{"$C-a", "$C-b"} {
+				s := newScene(s.T)
 				s.origin(reply(200, "", append(fields, "Grip-Hold: response")...))
 				c := s.hold()
 				s.publish(`{"channel":"` + channel + `","formats":{"http-response":{"body":"` + channel + `"}}}`)

@@ -424,8 +424,9 @@ var longPollCases = []testCase{
 		c.get("")
 		s.asked()
 		s.held()
-		s.publish(response("2b", "0", "next of none"))
-		c.answer().want(200, "next of none")
+		c.publishUntilAnswered(func(n int) string {
+			return item(fmt.Sprint("2-", n), "0", `"http-response":{"body":"next of none"}`, `"no-seq":true`)
+		}).want(200, "next of none")
 	}},
 	{name: "3.3 an unknown last id is no conflict", run: func(s *scene) {
 		s.origin(poll("$C; prev-id=anything"))

@@ -25,11 +25,11 @@ func (s *scene) control(method, target, body string, fields ...string) *answer {
 	c := s.dialTo(proxy.control)
 	defer c.close()
 	c.head = method == "HEAD"
-	c.send(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\n", method, target))
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\n", method, target)
 	for _, f := range fields {
-		c.send(f + "\r\n")
+		head += f + "\r\n"
 	}
-	c.send("\r\n" + body)
+	c.send(head + "\r\n" + body)
 	return c.answer()
 }
 

@@ -207,25 +207,7 @@ func (s *scene) witness() {
 		c := w.dial()
 		c.get("")
 		w.asked()
-		answeredCh := make(chan struct{})
-		go func() {
-			defer close(answeredCh)
-			_, _ = c.in.Peek(1)
-		}()
-		pause := 10 * time.Millisecond
-		for deadline := time.Now().Add(patience); ; pause += pause {
-			w.publish(`{"channel":"$C","formats":{"http-response":{"body":"witness"}}}`)
-			select {
-			case <-answeredCh:
-				c.answer().want(200, "witness")
-			case <-time.After(pause):
-				if time.Now().Before(deadline) {
-					continue
-				}
-				s.Fatal("no witness was answered")
-			}
-			break
-		}
+		c.publishUntilAnswered(func(int) string { return response("", "", "witness") }).want(200, "witness")
 		c.close()
 	}
 }

@@ -180,7 +180,7 @@ func (s *subject) awaitService() error {
 	s.origin.add(probe)
 	item := `{"items":[{"channel":"channel-t0000x","formats":{"http-response":{"body":""}}}]}`
 	deadline := time.Now().Add(patience)
-	for pause := 20 * time.Millisecond; time.Now().Before(deadline); pause += pause / 2 {
+	for pause := 20 * time.Millisecond; time.Now().Before(deadline); {
 		select {
 		case <-s.exitCh: // never when it was not started here
 			return errors.New("ended before it answered")
@@ -197,11 +197,16 @@ func (s *subject) awaitService() error {
 				_ = r.Body.Close()
 			}
 			_ = nc.SetReadDeadline(time.Now().Add(pause))
-			if n, _ := nc.Read(make([]byte, 1)); n > 0 {
-				return nc.Close()
+			start := make([]byte, len("HTTP/1.1 200"))
+			if n, _ := io.ReadFull(nc, start); n > 0 {
+				if string(start) == "HTTP/1.1 200" {
+					return nc.Close()
+				}
+				break // an error: a part of the subject is not there yet
 			}
 		}
 		_ = nc.Close()
+		pause += pause / 2
 	}
 	return errors.New("answers no held request")
 }
