@@ -44,7 +44,7 @@ unit: build ## Unit and end-to-end tests.
 	go test -p 4 ./... # they wait more than they work
 
 race: ## The same under the race detector.
-	go test -p 4 -race -skip '^TestPage' ./... # the browser's once is enough
+	go test -p 2 -race -skip '^TestPage' ./... # these work; the browser's once is enough
 
 fuzz: ## Each fuzz target for FUZZTIME.
 	@for package in $$(go list ./...); do \
