@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Item is one message published to one channel. It is immutable.
@@ -79,11 +80,22 @@ func ParseItems(body []byte) ([]Item, error) {
 // refusedItem returns the error of a publish of n items, the one at i of which
 // is refused because of err.
 func refusedItem(i, n int, err error) *PublishError {
-	reason := "Invalid format: " + err.Error()
+	reason := "Invalid format: " + oneLine(err.Error())
 	if n > 1 {
 		reason = fmt.Sprintf("%s (item %d)", reason, i)
 	}
 	return &PublishError{i, reason}
+}
+
+// oneLine returns a reason, which may quote what the publisher sent, as one line
+// that is safe to show.
+func oneLine(reason string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, reason)
 }
 
 func parseItem(raw json.RawMessage) (Item, error) {

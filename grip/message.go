@@ -33,14 +33,14 @@ func ParseMessage(message []byte, channel string) (Item, error) {
 	}
 	v, err := ParseTnetstring(message)
 	if err != nil {
-		return Item{}, &PublishError{-1, "Message is " + err.Error() + "."}
+		return Item{}, &PublishError{-1, "Message is " + oneLine(err.Error()) + "."}
 	}
 	if d, ok := v.(Dict); ok && channel != "" {
 		v = append(d, Entry{"channel", channel})
 	}
 	raw, err := appendItemJSON(nil, v)
 	if err != nil {
-		return Item{}, &PublishError{-1, "Invalid format: " + err.Error()}
+		return Item{}, &PublishError{-1, "Invalid format: " + oneLine(err.Error())}
 	}
 	return parseLoneItem(raw)
 }
@@ -71,7 +71,7 @@ func ParseItemsDict(args Dict) ([]Item, error) {
 func parseLoneItem(raw json.RawMessage) (Item, error) {
 	it, err := parseItem(raw)
 	if err != nil {
-		return Item{}, &PublishError{-1, "Invalid format: " + err.Error()}
+		return Item{}, &PublishError{-1, "Invalid format: " + oneLine(err.Error())}
 	}
 	return it, nil
 }
