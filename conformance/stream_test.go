@@ -420,8 +420,8 @@ var streamCases = []testCase{
 		for _, c := range clients {
 			c.wantBytes("fetched ")
 		}
-		// Marquee asks once more when a request that may have changed something,
-		// as other cases send them, passes through it in between.
+		// Known fault: Marquee has been seen to ask twice, once in 150 runs. Why is
+		// not known yet; one more is let pass until then.
 		if n > either(s, 1, 2) {
 			s.Errorf("origin was asked %d times for one link, want 1", n)
 		}
