@@ -420,9 +420,7 @@ var streamCases = []testCase{
 		for _, c := range clients {
 			c.wantBytes("fetched ")
 		}
-		// Known fault: Marquee has been seen to ask twice, once in 150 runs. Why is
-		// not known yet; one more is let pass until then.
-		if n > either(s, 1, 2) {
+		if n != 1 {
 			s.Errorf("origin was asked %d times for one link, want 1", n)
 		}
 	}},

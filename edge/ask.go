@@ -225,7 +225,7 @@ func (a *ask) hold(r upstream.Result) {
 	standing, at := l.shard.Enter(&a.watch)
 	switch standing {
 	case fanout.Behind:
-		a.again(l.shard.Moved())
+		a.again(l.shard.Moved(&a.watch))
 	case fanout.AtHand:
 		g := a.group
 		a.Answered(at)
@@ -324,8 +324,8 @@ func (a *ask) complete(r upstream.Result) {
 		g := a.group
 		a.keep(answer, upstream.KeepNamed)
 		a.loop.shard.Give(g, answer)
-	case r.Kept && r.Answer.Asked.Before(a.loop.shard.Moved()):
-		a.send(a.loop.shard.Moved())
+	case r.Kept && r.Answer.Asked.Before(a.loop.shard.Moved(&a.watch)):
+		a.send(a.loop.shard.Moved(&a.watch))
 	default:
 		a.give(answer)
 	}
@@ -426,7 +426,7 @@ func (a *ask) Missed() {
 		client.(*conn).state = asking
 		a.released(client.(*conn))
 	})
-	notBefore := a.loop.shard.Moved()
+	notBefore := a.loop.shard.Moved(&a.watch)
 	if c := a.loop.edge.cluster; c != nil {
 		notBefore = later(notBefore, c.cutOff())
 	}

@@ -213,14 +213,25 @@ func TestStreamsShare(t *testing.T) {
 			if _, links := j.asked(); links != 1 {
 				t.Errorf("the origin was asked for %d links, want 1", links)
 			}
-			if got := r.publish(j.item(j.write()))[0]; got.Written != clients {
-				t.Errorf("receipt %+v, want %d written", got, clients)
-			}
+			r.wantFollowing(j, clients)
 			for _, f := range fs {
-				f.wantTo(4)
+				f.wantTo(j.last)
 			}
 		})
 	}
+}
+
+// wantFollowing publishes the journal's next lines until one is written to that
+// many streams at once: who has read an answer's last byte cannot know that the
+// edge has gone on from there.
+func (r *rig) wantFollowing(j *journal, streams int) {
+	r.t.Helper()
+	eventually(r.t, func() error {
+		if got := r.publish(j.item(j.write()))[0]; got.Written != int64(streams) {
+			return fmt.Errorf("receipt %+v, want %d written", got, streams)
+		}
+		return nil
+	})
 }
 
 // A stream that begins behind what has been published catches up by the link,
@@ -241,12 +252,7 @@ func TestStreamsCatchUp(t *testing.T) {
 				f.wantTo(6)
 			}
 			r.waitHolds(len(fs))
-			eventually(t, func() error { // all follow, none is on its way
-				if got := r.publish(j.item(j.write()))[0]; got.Written != int64(len(fs)) {
-					return fmt.Errorf("receipt %+v, want %d written", got, len(fs))
-				}
-				return nil
-			})
+			r.wantFollowing(j, len(fs))
 			for _, f := range fs {
 				f.wantTo(j.last)
 			}

@@ -194,7 +194,7 @@ func (s *stream) hold(channels []grip.Channel) {
 	switch {
 	case s.state != following: // has ended, or waits for a filter's answer
 	case standing == fanout.Behind:
-		s.ask(s.loop.shard.Moved())
+		s.ask(s.loop.shard.Moved(&s.watch))
 	default:
 		s.group.Each(func(h *fanout.Hold, client fanout.Client) {
 			c := client.(*conn)
@@ -280,7 +280,7 @@ func (s *stream) Missed() {
 		s.loop.shard.Resume(&s.watch, s.watch.Channels) // there is nobody to ask
 		return
 	}
-	notBefore := s.loop.shard.Moved()
+	notBefore := s.loop.shard.Moved(&s.watch)
 	if c := s.loop.edge.cluster; c != nil {
 		notBefore = later(notBefore, c.cutOff())
 	}

@@ -85,6 +85,7 @@ func TestHintWithID(t *testing.T) {
 		}
 		a.join(1)
 		first, _ := s.Enter(&a.watch)
+		a.watch.Asked = st.now
 		var second Standing
 		if streams { // they are registered all the same
 			second = s.Resume(&a.watch, channels("c@7"))

@@ -46,7 +46,6 @@ type Hub struct {
 
 	mu       sync.Mutex // all below
 	sent     uint64     // items that went through, of all channels
-	sentAt   time.Time  // when the last of them did
 	underway int
 	room     sync.Cond // underway < maxUnderway; waits on mu
 	channels map[string]*channel
@@ -64,9 +63,12 @@ type channel struct {
 	loops  uint64 // bit i: shard i holds for it
 	wanted [codings]bool
 	// lastID is the id of the last item that went through, "" is unknown; sent
-	// is Hub.sent then.
+	// is Hub.sent then, and sentAt the time.
 	lastID string
 	sent   uint64
+	sentAt time.Time
+	// moved is when an item went through last, be it outside of the sequence.
+	moved time.Time
 	// ahead is the id that the origin insisted on when it was asked after that
 	// item: of one that is still on its way here, or lost; "" for none.
 	ahead string
@@ -211,7 +213,7 @@ func (h *Hub) pass(c *channel, d *Delivery) (woken uint64) {
 // send puts d into the mailboxes of the loops that hold for c, one task a loop.
 // Hub lock: the mailboxes get a channel's items in their order.
 func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
-	h.sent, h.sentAt = h.sent+1, h.now()
+	h.sent, c.moved = h.sent+1, h.now()
 	d.sent = h.sent
 	n := int32(0)
 	for i := range h.shards {
@@ -237,7 +239,7 @@ func (h *Hub) send(c *channel, d *Delivery) (woken uint64) {
 // remember notes d as the last item of c. Hub lock.
 func (h *Hub) remember(c *channel, d *Delivery) {
 	h.weigh(c, -1)
-	c.lastID, c.sent, c.ahead, c.last = d.item.ID, d.sent, "", nil
+	c.lastID, c.sent, c.sentAt, c.ahead, c.last = d.item.ID, d.sent, c.moved, "", nil
 	if d.item.ID != "" {
 		c.last = d
 	}
@@ -315,7 +317,7 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 			continue
 		}
 		if w.Group == nil {
-			if !w.Asked.After(h.sentAt) {
+			if !w.Asked.After(c.sentAt) {
 				return Behind, nil // perhaps not the newest answer
 			}
 			c.ahead = want.PrevID // of its item
@@ -334,7 +336,7 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 			}
 			continue
 		}
-		if c.sent <= w.Group.asked {
+		if c.sent <= w.Group.asked && !w.Asked.Before(c.sentAt) {
 			// Asked after the last item, the origin insists. It is believed,
 			// whatever ids it gives: ids that do not fit cost one request, not
 			// a loop.
@@ -395,11 +397,16 @@ func (h *Hub) position() uint64 {
 	return h.sent
 }
 
-// moved returns when the last item went through, on any channel.
-func (h *Hub) moved() time.Time {
+// moved returns when the last item of w's channels went through.
+func (h *Hub) moved(w *Watch) (at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.sentAt
+	for _, want := range w.Channels {
+		if c := h.channels[want.Name]; c != nil && c.moved.After(at) {
+			at = c.moved
+		}
+	}
+	return at
 }
 
 // leave notes that a shard no longer holds for a channel.

@@ -1,6 +1,9 @@
 package fanout
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // The race of grip.md 3.3: between the origin's answer, "hold, you are at id
 // 7", and the hold's registration, items may be published.
@@ -83,6 +86,7 @@ func TestOriginAheadOfItsItems(t *testing.T) {
 			if got, _ := st.shards[0].Enter(&a.watch); got != want {
 				t.Fatalf("entering at 9 when 8 was the last: got standing %d, want %d", got, want)
 			}
+			a.watch.Asked = st.now
 		}
 		return st, a, cs
 	}
@@ -140,7 +144,46 @@ func TestMissedGroupIsNotAskedTwice(t *testing.T) {
 	if got, _ := st.shards[1].Enter(&b.watch); got != Behind {
 		t.Errorf("another group entering at 6 when 8 has passed: got standing %d, want behind", got)
 	}
+	a.watch.Asked = st.shards[0].Moved(&a.watch)
 	if got, _ := st.shards[0].Enter(&a.watch); got != Holding {
 		t.Errorf("the origin says 5 again: got standing %d, want holding", got)
+	}
+}
+
+// Who has missed something may be given what the origin says to a question that
+// another loop has put meanwhile: it need be no newer than the items of the
+// channels in question. If that names further channels, it is not believed of
+// them when it is older than their items.
+func TestAnswerToAnotherLoopsQuestion(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		answer  []string
+		want    Standing
+		further string // item that passes when the other loop has asked
+	}{
+		{"another channel has moved", []string{"c@4"}, Holding, "d:9<8"},
+		{"a channel that the answer names too has moved", []string{"c@4", "d@3"}, Behind, "d:9<8"},
+		{"the channel itself has moved", []string{"c@2"}, Behind, "c:4<3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStage(t, 1)
+			s, a := st.shards[0], newStreams("c@1")
+			a.join(1)
+			s.Enter(&a.watch)
+			st.publishAll("c:3<2")
+			asked := st.now // by the other loop, whose turn comes first
+			st.now = st.now.Add(time.Millisecond)
+			st.publishAll(tt.further)
+			st.run()
+			if got := s.Moved(&a.watch).After(asked); got != (tt.further == "c:4<3") {
+				t.Errorf("the channels have moved since the other question: got %t", got)
+			}
+			a.watch.Asked = asked
+			if got := s.Resume(&a.watch, channels(tt.answer...)); got != tt.want {
+				t.Errorf("got standing %d, want %d", got, tt.want)
+			}
+			a.leave(s)
+			st.wantEmpty()
+		})
 	}
 }

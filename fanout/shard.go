@@ -138,10 +138,10 @@ func (s *Shard) unlist(w *Watch, i int) {
 	}
 }
 
-// Moved returns when the last item went through the hub, on any channel. What
-// the origin was asked before then may be outdated for who is Behind, or Missed
-// something; what it was asked later is not.
-func (s *Shard) Moved() time.Time { return s.hub.moved() }
+// Moved returns when the last item went through the hub on a channel of w. What
+// the origin was asked before then may be outdated for w when it is Behind, or
+// has Missed something; what it was asked later is not.
+func (s *Shard) Moved(w *Watch) time.Time { return s.hub.moved(w) }
 
 // Want notes that a hold of w accepts the coding of v, so that items for its
 // channels are made available in it.

@@ -210,18 +210,19 @@ type question struct {
 func (q *question) put() {
 	tn := q.block.town
 	tn.asking.Add(1)
+	asked := time.Now()
 	go func() {
 		pause()
 		n := tn.number.Load()
 		pause()
 		q.block.post(func() {
 			defer tn.asking.Done()
-			q.settle(n)
+			q.settle(n, asked)
 		})
 	}()
 }
 
-func (q *question) settle(n int64) {
+func (q *question) settle(n int64, asked time.Time) {
 	if n != q.known {
 		g := q.group
 		q.end()
@@ -233,6 +234,7 @@ func (q *question) settle(n int64) {
 		Channels: []grip.Channel{{Name: "number", PrevID: strconv.FormatInt(n, 10)}},
 		Template: NewTemplate(grip.Response{}, nil),
 		Group:    q.group,
+		Asked:    asked,
 		Asker:    q,
 	}
 	switch standing, a := q.block.shard.Enter(&q.watch); standing {

@@ -52,7 +52,8 @@ type Watch struct {
 	// Group holds for the channels; nil when only an answer is watched.
 	Group *Group
 	// Asked is when the origin was asked for the hold, or for the answer that is
-	// watched: if after the last item, it may be ahead of the next one.
+	// watched: what it says of a channel counts against the items that passed
+	// before. It may be ahead of the next one.
 	Asked time.Time
 	Asker Asker
 
