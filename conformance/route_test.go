@@ -148,7 +148,11 @@ var routeCases = []testCase{
 			await(200)
 			return
 		}
-		time.Sleep(3 * time.Second) // there is no event for a file that is refused
+		for deadline := time.Now().Add(patience); !strings.Contains(proxy.log.String(), "bad routes file"); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				s.Fatal("the edge's log says nothing of a bad routes file")
+			}
+		}
 		await(502)
 		write(good)
 		await(200)

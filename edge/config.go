@@ -205,7 +205,7 @@ func (c *Config) validate() error {
 	if c.key, err = grip.ParseKey(c.SigKey); err != nil {
 		bad("-sig-key: %w", err)
 	}
-	if c.upstreamKey, err = grip.ParseKey(c.UpstreamKey); err != nil {
+	if c.upstreamKey, err = grip.ParseVerifyKey(c.UpstreamKey); err != nil {
 		bad("-upstream-key: %w", err)
 	}
 	if f := c.ZeroMQ.StatsFormat; f != "tnetstring" && f != "json" {

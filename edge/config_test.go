@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"io"
@@ -98,6 +103,30 @@ func TestConfigRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The proxy in front signs; here its public key is enough.
+func TestUpstreamKeyCanBePublic(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "proxy.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clearEnv(t)
+	c, err := parseConfig([]string{"-origin", "127.0.0.1:1", "-upstream-key", "file:" + file}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.upstreamKey.String(), "ES256 key"; got != want {
+		t.Errorf("upstream key is %s, want %s", got, want)
 	}
 }
 

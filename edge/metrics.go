@@ -43,7 +43,7 @@ func newMetrics(e *edge) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18),
 		}),
 		refusedPublishes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "marquee_publishes_refused_total", Help: "Publish requests that were malformed.",
+			Name: "marquee_publishes_refused_total", Help: "Publish requests that were refused: malformed, or too long.",
 		}),
 	}
 	m.registry.MustRegister(routeMetrics{e}, m.items, m.formats, m.deliveries, m.fanout, m.refusedPublishes,
