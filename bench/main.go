@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
 		floorCommand(stderr),
+		attackCommand(stderr),
 		natsCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)

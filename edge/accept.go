@@ -88,14 +88,22 @@ func (e *edge) admit(nc net.Conn) error {
 		e.departed()
 		return nil
 	}
+	from, ok := e.sources.enter(nc.RemoteAddr())
+	if !ok {
+		e.limited[limitConnections].Add(1)
+		answer(nc, e.crowded)
+		e.departed()
+		return nil
+	}
 	e.accepted.Add(1)
-	return e.enrol(nc, &conn{})
+	return e.enrol(nc, &conn{source: from})
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
 // it cannot, the connection is closed.
 func (e *edge) enrol(nc net.Conn, c *conn) error {
 	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
+		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}
@@ -105,14 +113,27 @@ func (e *edge) enrol(nc net.Conn, c *conn) error {
 // turnAway answers a client for whom there is no room.
 func (e *edge) turnAway(nc net.Conn) {
 	e.refused.Add(1)
+	answer(nc, e.full)
+}
+
+// answer gives a client that is not let in its only answer.
+func answer(nc net.Conn, a *fanout.Answer) {
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
-	_, _ = nc.Write(e.full.Wire(fanout.Close))
+	_, _ = nc.Write(a.Wire(fanout.Close))
 	nc.Close()
 }
 
 // fullAnswer is what a client gets for whom there is no room.
 func fullAnswer() *fanout.Answer {
 	r := plain(http.StatusServiceUnavailable, "No room for more connections.")
+	r.Header = append(r.Header, field("Retry-After", "5"))
+	return fanout.NewAnswer(r)
+}
+
+// crowdedAnswer is what a client gets whose address has all the connections that
+// it may have.
+func crowdedAnswer() *fanout.Answer {
+	r := plain(http.StatusTooManyRequests, "Too many connections from your address.")
 	r.Header = append(r.Header, field("Retry-After", "5"))
 	return fanout.NewAnswer(r)
 }

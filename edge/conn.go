@@ -32,8 +32,9 @@ const (
 // conn is one client connection while the reactor has it. Loop only, from open
 // to gone.
 type conn struct {
-	gc   gnet.Conn
-	loop *loop
+	gc     gnet.Conn
+	loop   *loop
+	source *source // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -51,13 +52,18 @@ type conn struct {
 	state  state
 	// persistent 1.1 streams get chunks; a 1.0 client gets none.
 	minor uint8
+	// known: it has had an answer, from a lease.
+	known bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
+	// waits: what is unread is not looked at before the connection has its turn
+	// again, or its deadline has passed.
+	waits bool
 	// slow: an answer waits behind the client, who gets no further until it
-	// has been taken. stalls counts the ticks in which nothing was taken.
+	// has been taken. stalls counts ticks since backlog bytes were not taken.
 	slow    bool
 	stalls  uint8
-	backlog int32 // bytes that waited at the last tick
+	backlog int32
 }
 
 // pending is a request whose content is still coming.
@@ -65,6 +71,9 @@ type pending struct {
 	q       *question
 	body    httpparse.Body
 	content []byte
+	most    int64 // how long the content may be, in bytes; 0 for any length
+	pace    pace
+	since   int64 // tick at which the edge began to wait for more
 }
 
 // deadline implements entry.
@@ -73,10 +82,13 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
-	if l.draining { // accepted just before the listener closed
+	switch {
+	case l.draining: // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
-	} else {
+	case c.known:
 		l.wheel.set(c, idleTimeout)
+	default:
+		l.wheel.set(c, firstTimeout)
 	}
 	if len(c.unread) > 0 {
 		c.traffic()
@@ -92,6 +104,7 @@ func (c *conn) gone() {
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
 	if was != moved {
+		c.source.leave()
 		c.loop.edge.departed()
 	}
 }
@@ -125,12 +138,20 @@ func (c *conn) abort() {
 }
 
 // traffic deals with everything that is unread, as far as the state allows: a
-// request is looked at only after the one before it has been answered.
+// request is looked at only after the one before it has been answered, and after
+// some the connection lets others have their turn.
 func (c *conn) traffic() {
 	c.inTraffic = true
+	heads := 0
 	for more := true; more; {
 		switch c.state {
 		case reading:
+			if heads > 0 && !c.waits && !c.loop.goOn(heads) {
+				c.yield()
+				more = false
+				break
+			}
+			heads++
 			more = c.readHead()
 		case body:
 			more = c.readBody()
@@ -147,10 +168,33 @@ func (c *conn) traffic() {
 	c.inTraffic = false
 }
 
+// yield lets the connection wait for its next turn, if there is something to do
+// then.
+func (c *conn) yield() {
+	if c.available() > 0 {
+		c.waits = true
+		c.loop.waiting = append(c.loop.waiting, c)
+		c.loop.bell.ring()
+	}
+}
+
+// resume takes up what the connection has sent while it waited.
+func (c *conn) resume() {
+	if !c.waits || c.state == closed {
+		return
+	}
+	c.waits = false
+	c.traffic()
+	if c.loop.draining {
+		c.drain()
+	}
+}
+
 // limitAhead cuts off a client that sends too much while it waits for its
 // answer, or does not take it.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
+		c.loop.edge.limited[limitAhead].Add(1)
 		c.abort()
 	}
 }
@@ -209,9 +253,9 @@ func (c *conn) respond(wire []byte) fanout.Outcome {
 		return fanout.Dropped
 	}
 	outcome := fanout.Written
-	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
+	if c.gc.OutboundBuffered() > 0 {
 		outcome = fanout.Queued
-		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
 	}
 	switch {
 	case c.hold.Variant&fanout.Close != 0:

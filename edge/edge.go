@@ -34,7 +34,8 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full           *fanout.Answer
+	full, crowded  *fanout.Answer
+	sources        *sources // nil without limits by address
 	metrics        *metrics
 	cluster        *cluster    // nil without -nats
 	inputs         *zmq.Inputs // nil without ZeroMQ
@@ -48,8 +49,9 @@ type edge struct {
 	accepted     atomic.Int64
 	refused      atomic.Int64 // no room
 	acceptErrors atomic.Int64
-	malformed    atomic.Int64 // requests that were no HTTP
-	stalled      atomic.Int64 // clients cut off because they took nothing
+	malformed    atomic.Int64             // requests that were no HTTP
+	stalled      atomic.Int64             // clients cut off because they took nothing
+	limited      [limitCount]atomic.Int64 // what ran into a limit
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -59,8 +61,9 @@ type edge struct {
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	e := &edge{
 		cfg: cfg, log: log,
-		loops:   make(map[gnet.EventLoop]*loop),
-		full:    fullAnswer(),
+		loops: make(map[gnet.EventLoop]*loop),
+		full:  fullAnswer(), crowded: crowdedAnswer(),
+		sources: newSources(&cfg.Limits, log),
 		emptyCh: make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
@@ -196,7 +199,7 @@ func (e *edge) startLoops() error {
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
 			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
+			parser:  httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
 			index:   len(e.loops),
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),

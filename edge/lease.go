@@ -28,10 +28,12 @@ const streamStall = time.Minute
 type lease struct {
 	edge    *edge
 	nc      net.Conn
+	source  *source
 	unread  []byte // read from the socket, not yet consumed
 	buf     []byte // of fill; unread lies in it
 	minor   uint8
 	variant fanout.Variant
+	pace    pace // of what the client sends
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -51,8 +53,9 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, nc: nc, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
+		pace:   newPace(streamStall),
 	}
 	s.edge.leases.add(s)
 	c.state = moved
@@ -66,7 +69,7 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.nc, &conn{unread: s.unread}); err != nil {
+		if err := s.edge.enrol(s.nc, &conn{source: s.source, known: true, unread: s.unread}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
@@ -78,6 +81,7 @@ func (s *lease) end(exchange func() (reusable bool)) {
 		timer.Stop()
 	}
 	s.nc.Close()
+	s.source.leave()
 	s.edge.departed()
 }
 
@@ -115,6 +119,7 @@ func (s *lease) watch(gone func()) (stop func()) {
 				return
 			}
 		}
+		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()
 	return func() {
@@ -124,14 +129,17 @@ func (s *lease) watch(gone func()) (stop func()) {
 	}
 }
 
-// fill reads more from the client, behind what is unread.
+// fill reads more from the client, behind what is unread. The error is
+// os.ErrDeadlineExceeded when the client sends too slowly.
 func (s *lease) fill() error {
 	if len(s.unread) == cap(s.buf) {
 		s.buf = make([]byte, 2*len(s.unread)+32<<10)
 	}
 	kept := copy(s.buf, s.unread)
-	_ = s.nc.SetReadDeadline(time.Now().Add(streamStall))
+	began := time.Now()
+	_ = s.nc.SetReadDeadline(began.Add(s.pace.left))
 	n, err := s.nc.Read(s.buf[kept:])
+	s.pace.came(n, time.Since(began))
 	s.unread = s.buf[:kept+n]
 	if err == nil {
 		_ = s.nc.SetReadDeadline(time.Time{})

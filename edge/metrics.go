@@ -70,6 +70,8 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_connections_accepted_total", "Client connections accepted.", e.accepted.Load)
 	counter("marquee_connections_refused_total", "Client connections turned away for want of room.", e.refused.Load)
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
+	m.registry.MustRegister(limitMetrics{e})
+	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })
 	counter("marquee_accept_errors_total", "Failures to accept a client connection.", e.acceptErrors.Load)
 	counter("marquee_requests_total", "Requests from clients.", sum(func(l *loop) int64 { return l.requests.Load() }))
 	counter("marquee_requests_malformed_total", "Requests from clients that were no valid HTTP.", e.malformed.Load)
