@@ -51,6 +51,8 @@ type conn struct {
 	state  state
 	// persistent 1.1 streams get chunks; a 1.0 client gets none.
 	minor uint8
+	// turnedAway: there is no room for the client, who is told so and no more.
+	turnedAway bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
 	// slow: an answer waits behind the client, who gets no further until it
@@ -73,6 +75,11 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
+	if c.turnedAway {
+		c.hold.Variant = fanout.Close
+		c.respond(l.edge.full.Wire(fanout.Close))
+		return
+	}
 	if l.draining { // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
 	} else {
@@ -91,7 +98,10 @@ func (c *conn) gone() {
 	c.leave(was)
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
-	if was != moved {
+	switch {
+	case c.turnedAway:
+		c.loop.edge.refusing.Add(-1)
+	case was != moved:
 		c.loop.edge.departed()
 	}
 }

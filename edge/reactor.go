@@ -58,6 +58,8 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 			if n%int(time.Second/tick) == 0 {
 				e.hub.Tick()
 				e.tracker.sweep(now)
+				e.unaccepted.sweep(e.log, now)
+				e.crowded.sweep(e.log, now)
 			}
 		}
 	}
