@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"marquee/fanout"
 )
 
 // acceptors is how many goroutines accept on one address: enrolling a
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
+
+// errUnwatched is why a connection was lost on its way to a loop, of which gnet
+// says nothing: epoll did not take it, by its limit on watches or on memory.
+var errUnwatched = errors.New("epoll does not take the socket")
 
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
@@ -69,9 +70,7 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			err = e.admit(nc)
 		}
 		if err != nil {
-			if pause == shortest {
-				e.log.Warn("cannot take a client, trying again", "err", err)
-			}
+			e.unaccepted.seen(e.log, "err", err)
 			e.acceptErrors.Add(1)
 			time.Sleep(pause)
 			pause = min(2*pause, longest)
@@ -83,16 +82,16 @@ func (e *edge) acceptLoop(ln net.Listener) {
 
 // admit takes a client in, or turns it away when there are enough.
 func (e *edge) admit(nc net.Conn) error {
-	if n := e.connections.Add(1); n > int64(e.maxConnections) {
-		e.turnAway(nc)
+	if why := e.noRoom(nc, e.connections.Add(1)); why != "" {
 		e.departed()
+		e.turnAway(nc, why)
 		return nil
 	}
 	from, ok := e.sources.enter(nc.RemoteAddr())
 	if !ok {
 		e.limited[limitConnections].Add(1)
-		answer(nc, e.crowded)
 		e.departed()
+		e.dismiss(nc, e.tooMany)
 		return nil
 	}
 	e.accepted.Add(1)
@@ -102,40 +101,16 @@ func (e *edge) admit(nc net.Conn) error {
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
 // it cannot, the connection is closed.
 func (e *edge) enrol(nc net.Conn, c *conn) error {
-	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
+	_, err := e.reactor.EnrollContext(nc, c)
+	if err == nil && c.loop == nil {
+		err = errUnwatched
+	}
+	if err != nil {
 		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}
 	return nil
-}
-
-// turnAway answers a client for whom there is no room.
-func (e *edge) turnAway(nc net.Conn) {
-	e.refused.Add(1)
-	answer(nc, e.full)
-}
-
-// answer gives a client that is not let in its only answer.
-func answer(nc net.Conn, a *fanout.Answer) {
-	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
-	_, _ = nc.Write(a.Wire(fanout.Close))
-	nc.Close()
-}
-
-// fullAnswer is what a client gets for whom there is no room.
-func fullAnswer() *fanout.Answer {
-	r := plain(http.StatusServiceUnavailable, "No room for more connections.")
-	r.Header = append(r.Header, field("Retry-After", "5"))
-	return fanout.NewAnswer(r)
-}
-
-// crowdedAnswer is what a client gets whose address has all the connections that
-// it may have.
-func crowdedAnswer() *fanout.Answer {
-	r := plain(http.StatusTooManyRequests, "Too many connections from your address.")
-	r.Header = append(r.Header, field("Retry-After", "5"))
-	return fanout.NewAnswer(r)
 }
 
 // departed notes that a client connection has ended. Safe from any goroutine.

@@ -105,6 +105,10 @@ func (a *ask) join(c *conn) {
 		a.group.Join(&c.hold, c)
 		c.loop.wheel.set(c, askingCheck)
 	case holding:
+		if a.loop.edge.memory.scarce.Load() {
+			c.turnHoldAway()
+			return
+		}
 		c.ask = a
 		a.group.Join(&c.hold, c)
 		a.beginHold(c)
@@ -231,10 +235,17 @@ func (a *ask) hold(r upstream.Result) {
 		a.Answered(at)
 		l.shard.Give(g, at)
 	case fanout.Holding:
+		fresh := a.response == nil
 		a.state, a.response, a.failures = holding, a.newAnswer(r.Answer), 0
 		a.timeout = l.edge.origin.HoldTimeout(hold)
 		a.until = l.now.Add(a.timeout)
-		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
+		a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
+			if fresh && l.edge.memory.scarce.Load() {
+				client.(*conn).turnHoldAway()
+			} else {
+				a.beginHold(client.(*conn))
+			}
+		})
 	}
 }
 

@@ -44,7 +44,10 @@ type conn struct {
 	sum     fanout.Sum  // of the content sent: streaming
 	tail    *tail       // what waits while slow: streaming; nil for nothing
 	id      uint64      // for the tracker; 0 while it does not know the client
-	agent   string      // the User-Agent of the last request; shared with others
+	// farewell is what a client gets for whom there is no room, and no more; nil
+	// for all others.
+	farewell *fanout.Answer
+	agent    string // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
 	// request, to be parsed before what gnet has.
 	unread []byte
@@ -82,6 +85,11 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
+	if c.farewell != nil {
+		c.hold.Variant = fanout.Close
+		c.respond(c.farewell.Wire(fanout.Close))
+		return
+	}
 	switch {
 	case l.draining: // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
@@ -103,7 +111,10 @@ func (c *conn) gone() {
 	c.leave(was)
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
-	if was != moved {
+	switch {
+	case c.farewell != nil:
+		c.loop.edge.refusing.Add(-1)
+	case was != moved:
 		c.source.leave()
 		c.loop.edge.departed()
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,13 +35,15 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full, crowded  *fanout.Answer
-	sources        *sources // nil without limits by address
+	full, tooMany  *fanout.Answer // for clients who are turned away
+	sources        *sources       // nil without limits by address
 	metrics        *metrics
 	cluster        *cluster    // nil without -nats
 	inputs         *zmq.Inputs // nil without ZeroMQ
 	stats          *zmq.Stats  // nil without -stats-zmq
 	tracker        *tracker    // nil where nobody is told of clients
+
+	memory *memory
 
 	leases leases
 
@@ -48,10 +51,13 @@ type edge struct {
 	connections  atomic.Int64 // clients now
 	accepted     atomic.Int64
 	refused      atomic.Int64 // no room
+	refusing     atomic.Int64 // of those, who stay to read it
 	acceptErrors atomic.Int64
 	malformed    atomic.Int64             // requests that were no HTTP
 	stalled      atomic.Int64             // clients cut off because they took nothing
 	limited      [limitCount]atomic.Int64 // what ran into a limit
+	unaccepted   trouble
+	crowded      trouble
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -61,10 +67,13 @@ type edge struct {
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	e := &edge{
 		cfg: cfg, log: log,
-		loops: make(map[gnet.EventLoop]*loop),
-		full:  fullAnswer(), crowded: crowdedAnswer(),
-		sources: newSources(&cfg.Limits, log),
-		emptyCh: make(chan struct{}),
+		loops:      make(map[gnet.EventLoop]*loop),
+		full:       fullAnswer(),
+		tooMany:    tooManyAnswer(),
+		sources:    newSources(&cfg.Limits, log),
+		unaccepted: trouble{what: "cannot take a client, trying again"},
+		crowded:    trouble{what: "clients are turned away"},
+		emptyCh:    make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
@@ -76,6 +85,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
+	e.memory = newMemory(log, os.DirFS("/"))
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
 	var warning string
@@ -158,6 +168,8 @@ func (e *edge) run(ctx context.Context) error {
 	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
+	memoryStopCh := make(chan struct{})
+	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)

@@ -24,6 +24,10 @@ import (
 // nothing of a content, while it is streamed.
 const streamStall = time.Minute
 
+// noStream is what a client is told whose connection cannot be taken off the
+// reactor: there are no file descriptors.
+const noStream = "There is no room for so long a transfer."
+
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge

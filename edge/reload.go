@@ -19,6 +19,10 @@ import (
 // read: whoever writes it does so in several steps.
 const reloadDelay = 200 * time.Millisecond
 
+// reloadRetry is when they are read again that could not be for want of file
+// descriptors.
+const reloadRetry = time.Second
+
 // readRoutes puts the routes of the flags, or of their file, in force. Requests
 // that are held keep the route that they came by. After an error those that
 // were in force stay.
@@ -78,28 +82,36 @@ func (e *edge) reloadLoop(ctx context.Context) error {
 	}
 	last, _ := os.ReadFile(e.cfg.Routes)
 	var dueCh <-chan time.Time
+	again := false // for want of file descriptors
+	reload := func() {
+		if again = e.reload(!again); again {
+			dueCh = time.After(reloadRetry)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hangupCh:
-			e.reload()
+			reload()
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:
 			e.log.Warn("changes of the routes file may go unnoticed", "err", err)
 		case <-dueCh:
 			dueCh = nil
-			if text, err := os.ReadFile(e.cfg.Routes); err != nil || string(text) != string(last) {
+			if text, err := os.ReadFile(e.cfg.Routes); err != nil || string(text) != string(last) || again {
 				last = text
-				e.reload()
+				reload()
 			}
 		}
 	}
 }
 
-// reload reads the routes again and logs what came of it.
-func (e *edge) reload() {
+// reload reads the routes again and logs what came of it. It reports whether
+// that is to be done again a little later, because there are no file descriptors
+// now; news says that this would be new, and is to be logged.
+func (e *edge) reload(news bool) (again bool) {
 	err := e.readRoutes()
 	var bad *route.Error
 	switch {
@@ -107,9 +119,15 @@ func (e *edge) reload() {
 		for _, line := range bad.Lines {
 			e.log.Error("bad routes file, the old routes stay", "file", bad.File, "line", line.Line, "reason", line.Reason)
 		}
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		if news {
+			e.log.Error("cannot read the routes, the old ones stay until it succeeds", "err", err)
+		}
+		return true
 	case err != nil:
 		e.log.Error("cannot read the routes, the old ones stay", "err", err)
 	default:
 		e.log.Info("routes loaded", "routes", len(e.routing.Load().services))
 	}
+	return false
 }

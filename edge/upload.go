@@ -19,7 +19,8 @@ func (c *conn) upload() {
 	s, err := c.detach()
 	if err != nil {
 		c.loop.edge.log.Debug("cannot stream from client", "err", err)
-		c.close()
+		c.pending = nil
+		c.refuse(http.StatusServiceUnavailable, noStream)
 		return
 	}
 	go s.end(func() bool { return s.exchange(p) })
