@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,6 +18,41 @@ import (
 // acceptors is how many goroutines accept on one address: enrolling a
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
+
+// listener is an address for clients.
+type listener struct {
+	net.Listener
+	secure bool // clients speak TLS
+}
+
+// listenAll opens the addresses for clients without and with TLS. After an error
+// none is open.
+func listenAll(ctx context.Context, plain, secure []string) ([]listener, error) {
+	var all []listener
+	for i, address := range slices.Concat(plain, secure) {
+		ln, err := listen(ctx, address)
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, err
+		}
+		all = append(all, listener{ln, i >= len(plain)})
+	}
+	return all, nil
+}
+
+// addressesOf returns where listeners listen, those without and those with TLS.
+func addressesOf(all []listener) (plain, secure []string) {
+	for _, ln := range all {
+		if ln.secure {
+			secure = append(secure, ln.Addr().String())
+		} else {
+			plain = append(plain, ln.Addr().String())
+		}
+	}
+	return plain, secure
+}
 
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
@@ -57,7 +93,7 @@ func setTCPKeepAlive(fd int) error {
 // acceptLoop accepts clients until the listener closes. Running out of file
 // descriptors or memory makes it wait, never end: those who are connected stay
 // served, those who are not wait in the kernel's queue.
-func (e *edge) acceptLoop(ln net.Listener) {
+func (e *edge) acceptLoop(ln listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -66,7 +102,7 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			return
 		}
 		if err == nil {
-			err = e.admit(nc)
+			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
 			if pause == shortest {
@@ -82,13 +118,17 @@ func (e *edge) acceptLoop(ln net.Listener) {
 }
 
 // admit takes a client in, or turns it away when there are enough.
-func (e *edge) admit(nc net.Conn) error {
+func (e *edge) admit(nc net.Conn, secure bool) error {
 	if n := e.connections.Add(1); n > int64(e.maxConnections) {
-		e.turnAway(nc)
+		e.turnAway(nc, secure)
 		e.departed()
 		return nil
 	}
 	e.accepted.Add(1)
+	if secure {
+		e.handshakes.begin(nc)
+		return nil
+	}
 	return e.enrol(nc, &conn{})
 }
 
@@ -102,12 +142,16 @@ func (e *edge) enrol(nc net.Conn, c *conn) error {
 	return nil
 }
 
-// turnAway answers a client for whom there is no room.
-func (e *edge) turnAway(nc net.Conn) {
+// turnAway answers a client for whom there is no room. One who speaks TLS gets no
+// answer: a handshake for each of them would take the time of those inside.
+func (e *edge) turnAway(nc net.Conn, secure bool) {
+	defer nc.Close()
 	e.refused.Add(1)
+	if secure {
+		return
+	}
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
 	_, _ = nc.Write(e.full.Wire(fanout.Close))
-	nc.Close()
 }
 
 // fullAnswer is what a client gets for whom there is no room.

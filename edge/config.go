@@ -26,11 +26,14 @@ import (
 // the environment.
 type Config struct {
 	// Where to listen and whom to ask.
-	Listen  []string
-	Control string
-	Origin  string
-	Routes  string   // a file
-	Route   []string // lines of one
+	Listen    []string
+	ListenTLS []string
+	TLSCert   []string // files, as many as
+	TLSKey    []string // of these
+	Control   string
+	Origin    string
+	Routes    string   // a file
+	Route     []string // lines of one
 
 	// Who may use the control endpoint; everybody without a key and a token.
 	ControlKey   string
@@ -76,7 +79,7 @@ type Config struct {
 const reservedFiles = 128
 
 // stringList is a flag that may be given several times, or once with commas.
-// The first use replaces the default.
+// The first use replaces the default, an empty one by nothing.
 type stringList struct {
 	values *[]string
 	given  bool
@@ -92,6 +95,9 @@ func (l *stringList) String() string {
 func (l *stringList) Set(s string) error {
 	if !l.given {
 		*l.values, l.given = nil, true
+	}
+	if s == "" {
+		return nil
 	}
 	for v := range strings.SplitSeq(s, ",") {
 		*l.values = append(*l.values, strings.TrimSpace(v))
@@ -109,7 +115,10 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 			"  edge -origin localhost:8080 -share-all\n\nFlags:\n")
 		fs.PrintDefaults()
 	}
-	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times")
+	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times; empty for none, beside -listen-tls")
+	fs.Var(&stringList{values: &c.ListenTLS}, "listen-tls", "`address` for clients who speak TLS; may be given several times")
+	fs.Var(&stringList{values: &c.TLSCert}, "tls-cert", "PEM `file` with the certificate for -listen-tls, and the intermediate ones after it; may be given several times, the name that a client asks for chooses. Read again when it changes and on SIGHUP")
+	fs.Var(&stringList{values: &c.TLSKey}, "tls-key", "PEM `file` with the key of the certificate; as many as -tls-cert, in the same order")
 	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); without a -control-key or -control-token it asks nobody who he is, keep it private")
 	fs.StringVar(&c.ControlKey, "control-key", "", "`key` of the signed tokens that publishers and operators must have: text, base64:..., or file:PATH, there a public key will do. Better by environment or file than on the command line")
 	fs.StringVar(&c.ControlIss, "control-iss", "", "issuer of those tokens; none, any")
@@ -167,13 +176,26 @@ func (c *Config) validate() error {
 			bad("-%s is %v: it takes %v to %v", name, v, low, high)
 		}
 	}
-	if len(c.Listen) == 0 {
-		bad("-listen is empty: it takes host:port")
+	if len(c.Listen)+len(c.ListenTLS) == 0 {
+		bad("-listen is empty: it takes host:port, unless there is a -listen-tls")
 	}
 	for _, address := range c.Listen {
 		if err := checkAddress(address); err != nil {
 			bad("-listen is %q: %w", address, err)
 		}
+	}
+	for _, address := range c.ListenTLS {
+		if err := checkAddress(address); err != nil {
+			bad("-listen-tls is %q: %w", address, err)
+		}
+	}
+	switch certs, keys := len(c.TLSCert), len(c.TLSKey); {
+	case certs != keys:
+		bad("-tls-cert is given for %d files and -tls-key for %d: each certificate needs its key", certs, keys)
+	case len(c.ListenTLS) > 0 && certs == 0:
+		bad("-listen-tls needs a certificate and its key: give -tls-cert and -tls-key")
+	case len(c.ListenTLS) == 0 && certs > 0:
+		bad("-tls-cert is %q, but there is no -listen-tls: nobody would be shown it", c.TLSCert[0])
 	}
 	if err := checkAddress(c.Control); err != nil {
 		bad("-control is %q: %w", c.Control, err)
@@ -243,6 +265,15 @@ func (c *Config) validateAccess(bad func(format string, args ...any)) {
 	if c.controlToken, err = readToken(c.ControlToken); err != nil {
 		bad("-control-token: %w", err)
 	}
+}
+
+// keyPairs returns the files of the certificates and their keys.
+func (c *Config) certFiles() []certFiles {
+	pairs := make([]certFiles, len(c.TLSCert))
+	for i := range pairs {
+		pairs[i] = certFiles{c.TLSCert[i], c.TLSKey[i]}
+	}
+	return pairs
 }
 
 // checkAddress reports what is wrong with an address to listen on.

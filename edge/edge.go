@@ -36,10 +36,12 @@ type edge struct {
 	maxConnections int
 	full           *fanout.Answer
 	metrics        *metrics
-	cluster        *cluster    // nil without -nats
-	inputs         *zmq.Inputs // nil without ZeroMQ
-	stats          *zmq.Stats  // nil without -stats-zmq
-	tracker        *tracker    // nil where nobody is told of clients
+	cluster        *cluster      // nil without -nats
+	inputs         *zmq.Inputs   // nil without ZeroMQ
+	stats          *zmq.Stats    // nil without -stats-zmq
+	tracker        *tracker      // nil where nobody is told of clients
+	certificates   *certificates // nil without -listen-tls
+	handshakes     *handshakes   // nil without -listen-tls
 
 	leases leases
 
@@ -73,6 +75,13 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
+	if len(cfg.ListenTLS) > 0 {
+		var err error
+		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		e.handshakes = newHandshakes(e, e.certificates.config())
+	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
 	var warning string
@@ -94,21 +103,16 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	defer e.stopLoops()
 
-	var listeners []net.Listener
-	var addresses []string
+	listeners, err := listenAll(ctx, e.cfg.Listen, e.cfg.ListenTLS)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		for _, ln := range listeners {
 			ln.Close()
 		}
 	}()
-	for _, address := range e.cfg.Listen {
-		ln, err := listen(ctx, address)
-		if err != nil {
-			return err
-		}
-		listeners = append(listeners, ln)
-		addresses = append(addresses, ln.Addr().String())
-	}
+	addresses, secure := addressesOf(listeners)
 	control, err := net.Listen("tcp", e.cfg.Control)
 	if err != nil {
 		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
@@ -167,7 +171,7 @@ func (e *edge) run(ctx context.Context) error {
 		server.Close()
 	})
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secure, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
@@ -201,6 +205,7 @@ func (e *edge) startLoops() error {
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),
+			plain:   make([]byte, maxPlaintext),
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l
@@ -218,6 +223,9 @@ func (e *edge) startLoops() error {
 func (e *edge) drain() {
 	e.log.Info("draining", "clients", e.connections.Load())
 	e.draining.Store(true)
+	if e.handshakes != nil {
+		e.handshakes.stop()
+	}
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(l.drain)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,8 +42,9 @@ type process struct {
 func startProcess(t *testing.T, origin string, args ...string) *process {
 	t.Helper()
 	clearEnv(t)
-	cmd := exec.Command(os.Args[0], append([]string{
-		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-log-format", "json"}, args...)...)
+	cmd := exec.Command(os.Args[0], slices.Concat([]string{
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-log-format", "json",
+	}, secureArgs(t), args)...)
 	cmd.Env = append(os.Environ(), "TEST_BE_EDGE=1")
 	log := &edgeLog{readyCh: make(chan ready, 1)}
 	pipe, err := cmd.StderrPipe()
@@ -70,7 +72,10 @@ func startProcess(t *testing.T, origin string, args ...string) *process {
 		}
 	})
 	at := await(t, log.readyCh, "the edge's start")
-	p.address, p.control = at.Listen, "http://"+at.Control
+	p.address, p.secure, p.control = at.Listen, at.ListenTLS, "http://"+at.Control
+	if clientTLS != nil {
+		p.address = at.ListenTLS
+	}
 	return p
 }
 

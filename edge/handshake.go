@@ -1,0 +1,173 @@
+package main
+
+import (
+	"container/list"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxHandshakes is how many TLS handshakes may be under way. Clients beyond
+	// wait to be accepted, in the kernel's queue. It lets a thousand clients a
+	// second in that are a second away, with room in memory for each: about
+	// 20 KB.
+	maxHandshakes = 1024
+	// handshakeTimeout is how long one may take.
+	handshakeTimeout = 10 * time.Second
+	// handshakeHurry is how long one may take when others wait for its place: who
+	// connects and says nothing keeps nobody out for longer.
+	handshakeHurry = time.Second
+)
+
+// plainOnTLS is what a client is told that speaks HTTP where TLS is expected, as
+// net/http tells it.
+const plainOnTLS = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +
+	"Client sent an HTTP request to an HTTPS server.\n"
+
+// handshakes are the TLS handshakes under way. crypto/tls does a handshake in one
+// go, so each has a goroutine until it is over; from then on a loop has the
+// connection, as it has those without TLS. Safe from any goroutine.
+type handshakes struct {
+	edge   *edge
+	config *tls.Config
+	// slotCh holds one element for each that is under way, turnCh for each that
+	// computes: as many as there are processors, so that a loop that wakes up
+	// waits for one of them and not for a thousand.
+	slotCh, turnCh chan struct{}
+	running        sync.WaitGroup
+
+	completed, failed atomic.Int64
+
+	mu      sync.Mutex // all below
+	open    list.List  // of *handshake, the oldest first
+	stopped bool
+}
+
+// handshake is one that is under way.
+type handshake struct {
+	nc    net.Conn
+	began time.Time
+}
+
+func newHandshakes(e *edge, config *tls.Config) *handshakes {
+	return &handshakes{
+		edge: e, config: config,
+		slotCh: make(chan struct{}, maxHandshakes),
+		turnCh: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
+}
+
+// begin begins the handshake with a client who has been admitted; it waits while
+// there is no room.
+func (h *handshakes) begin(nc net.Conn) {
+	for !h.enter() {
+		h.hurry(time.Now())
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		<-h.slotCh
+		nc.Close()
+		h.edge.departed()
+		return
+	}
+	at := h.open.PushBack(&handshake{nc, time.Now()})
+	h.running.Go(func() { h.run(nc, at) })
+}
+
+// enter takes a slot if one is free, or becomes so soon.
+func (h *handshakes) enter() bool {
+	select {
+	case h.slotCh <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(handshakeHurry / 10)
+	defer timer.Stop()
+	select {
+	case h.slotCh <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// hurry cuts those off that have taken too long for others to wait.
+func (h *handshakes) hurry(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for at := h.open.Front(); at != nil; at = at.Next() {
+		hs := at.Value.(*handshake)
+		if now.Sub(hs.began) < handshakeHurry {
+			return
+		}
+		hs.nc.Close()
+	}
+}
+
+// under returns how many are under way.
+func (h *handshakes) under() int64 { return int64(len(h.slotCh)) }
+
+// stop cuts all off that are under way, lets no more begin, and returns when the
+// last has ended: none of their clients has asked anything.
+func (h *handshakes) stop() {
+	h.mu.Lock()
+	h.stopped = true
+	for at := h.open.Front(); at != nil; at = at.Next() {
+		at.Value.(*handshake).nc.Close()
+	}
+	h.mu.Unlock()
+	h.running.Wait()
+}
+
+// run does the handshake and gives the connection to a loop, or ends it.
+func (h *handshakes) run(nc net.Conn, at *list.Element) {
+	_ = nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	s := newSession(nc, h.config)
+	err := s.handshake(h.turnCh)
+	if err != nil {
+		h.failed.Add(1)
+		h.edge.log.Debug("TLS handshake failed", "client", nc.RemoteAddr().String(), "err", err)
+		h.refuse(nc, err)
+	}
+	h.mu.Lock()
+	h.open.Remove(at)
+	h.mu.Unlock()
+	<-h.slotCh
+	if err != nil {
+		nc.Close()
+		h.edge.departed()
+		return
+	}
+	h.completed.Add(1)
+	if err := h.edge.enrol(nc, &conn{tls: s}); err != nil {
+		h.edge.log.Debug("cannot take a client after its handshake", "err", err)
+	}
+}
+
+// refuse says farewell to a client with whom the handshake has failed: crypto/tls
+// has sent its alert, who sent a plain request is answered so. What it still sends
+// is read for a while, or the reset could overtake those words.
+func (h *handshakes) refuse(nc net.Conn, err error) {
+	var no tls.RecordHeaderError
+	if errors.As(err, &no) && no.Conn != nil && looksLikeHTTP(no.RecordHeader) {
+		_, _ = io.WriteString(nc, plainOnTLS)
+	}
+	if tc, ok := nc.(*net.TCPConn); !ok || tc.CloseWrite() != nil {
+		return
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.CopyN(io.Discard, nc, maxPipelined)
+}
+
+// looksLikeHTTP reports whether a request without TLS may begin so.
+func looksLikeHTTP(head [5]byte) bool {
+	return slices.Contains([]string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET"}, string(head[:]))
+}
