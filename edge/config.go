@@ -71,6 +71,7 @@ type Config struct {
 	upstreamKey  grip.Key // of UpstreamKey
 	controlKey   grip.Key // of ControlKey
 	controlToken string   // of ControlToken
+	handshakes   handshakeLimits
 }
 
 // reservedFiles is how many descriptors are kept back from clients, beside one
@@ -105,9 +106,18 @@ func (l *stringList) Set(s string) error {
 	return nil
 }
 
+// appendTo makes a flag that may be given several times, whose values may have
+// commas.
+func appendTo(values *[]string) func(string) error {
+	return func(s string) error {
+		*values = append(*values, s)
+		return nil
+	}
+}
+
 // parseConfig reads flags, environment and file, and validates them.
 func parseConfig(args []string, stderr io.Writer) (*Config, error) {
-	c := &Config{Listen: []string{":7999"}}
+	c := &Config{Listen: []string{":7999"}, handshakes: usualHandshakes}
 	fs := flag.NewFlagSet("edge", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
@@ -117,18 +127,15 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	}
 	fs.Var(&stringList{values: &c.Listen}, "listen", "`address` for clients, host:port; may be given several times; empty for none, beside -listen-tls")
 	fs.Var(&stringList{values: &c.ListenTLS}, "listen-tls", "`address` for clients who speak TLS; may be given several times")
-	fs.Var(&stringList{values: &c.TLSCert}, "tls-cert", "PEM `file` with the certificate for -listen-tls, and the intermediate ones after it; may be given several times, the name that a client asks for chooses. Read again when it changes and on SIGHUP")
-	fs.Var(&stringList{values: &c.TLSKey}, "tls-key", "PEM `file` with the key of the certificate; as many as -tls-cert, in the same order")
+	fs.Func("tls-cert", "PEM `file` with the certificate for -listen-tls, and the intermediate ones after it; may be given several times, the name that a client asks for chooses. Read again when it changes and on SIGHUP", appendTo(&c.TLSCert))
+	fs.Func("tls-key", "PEM `file` with the key of the certificate; as many as -tls-cert, in the same order", appendTo(&c.TLSKey))
 	fs.StringVar(&c.Control, "control", "127.0.0.1:5561", "`address` of the control endpoint (publish, metrics, health); without a -control-key or -control-token it asks nobody who he is, keep it private")
 	fs.StringVar(&c.ControlKey, "control-key", "", "`key` of the signed tokens that publishers and operators must have: text, base64:..., or file:PATH, there a public key will do. Better by environment or file than on the command line")
 	fs.StringVar(&c.ControlIss, "control-iss", "", "issuer of those tokens; none, any")
 	fs.StringVar(&c.ControlToken, "control-token", "", "`token`, as it is or file:PATH, that will do for them too, as bearer token or as password. Better by environment or file than on the command line")
 	fs.StringVar(&c.Origin, "origin", "", "`host[:port]` of the origin, port 80 unless given")
 	fs.StringVar(&c.Routes, "routes", "", "`file` that says which origin answers which requests, as Pushpin's, in place of -origin; read again when it changes and on SIGHUP")
-	fs.Func("route", "one `line` of such a file; may be given several times", func(line string) error {
-		c.Route = append(c.Route, line)
-		return nil
-	})
+	fs.Func("route", "one `line` of such a file; may be given several times", appendTo(&c.Route))
 	fs.BoolVar(&c.ShareAll, "share-all", false, "ask the origin once for all clients with equal GET requests, also while a hold for them is open")
 	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line")
 	fs.DurationVar(&c.OriginTimeout, "origin-timeout", time.Minute, "how long the origin may take to begin an answer, 1s to 1h")

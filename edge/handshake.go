@@ -13,18 +13,21 @@ import (
 	"time"
 )
 
-const (
-	// maxHandshakes is how many TLS handshakes may be under way. Clients beyond
-	// wait to be accepted, in the kernel's queue. It lets a thousand clients a
-	// second in that are a second away, with room in memory for each: about
-	// 20 KB.
-	maxHandshakes = 1024
-	// handshakeTimeout is how long one may take.
-	handshakeTimeout = 10 * time.Second
-	// handshakeHurry is how long one may take when others wait for its place: who
-	// connects and says nothing keeps nobody out for longer.
-	handshakeHurry = time.Second
-)
+// handshakeLimits bound the TLS handshakes with clients.
+type handshakeLimits struct {
+	// open is how many may be under way. Clients beyond wait to be accepted, in
+	// the kernel's queue.
+	open int
+	// timeout is how long one may take.
+	timeout time.Duration
+	// hurry is how long one may take when others wait for its place: who connects
+	// and says nothing keeps nobody out for longer.
+	hurry time.Duration
+}
+
+// usualHandshakes let in a thousand clients a second that are a second away, with
+// about 20 KB of memory for each meanwhile.
+var usualHandshakes = handshakeLimits{open: 1024, timeout: 10 * time.Second, hurry: time.Second}
 
 // plainOnTLS is what a client is told that speaks HTTP where TLS is expected, as
 // net/http tells it.
@@ -37,6 +40,7 @@ const plainOnTLS = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConn
 type handshakes struct {
 	edge   *edge
 	config *tls.Config
+	limits handshakeLimits
 	// slotCh holds one element for each that is under way, turnCh for each that
 	// computes: as many as there are processors, so that a loop that wakes up
 	// waits for one of them and not for a thousand.
@@ -58,8 +62,8 @@ type handshake struct {
 
 func newHandshakes(e *edge, config *tls.Config) *handshakes {
 	return &handshakes{
-		edge: e, config: config,
-		slotCh: make(chan struct{}, maxHandshakes),
+		edge: e, config: config, limits: e.cfg.handshakes,
+		slotCh: make(chan struct{}, e.cfg.handshakes.open),
 		turnCh: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 }
@@ -89,7 +93,7 @@ func (h *handshakes) enter() bool {
 		return true
 	default:
 	}
-	timer := time.NewTimer(handshakeHurry / 10)
+	timer := time.NewTimer(h.limits.hurry / 10)
 	defer timer.Stop()
 	select {
 	case h.slotCh <- struct{}{}:
@@ -105,7 +109,7 @@ func (h *handshakes) hurry(now time.Time) {
 	defer h.mu.Unlock()
 	for at := h.open.Front(); at != nil; at = at.Next() {
 		hs := at.Value.(*handshake)
-		if now.Sub(hs.began) < handshakeHurry {
+		if now.Sub(hs.began) < h.limits.hurry {
 			return
 		}
 		hs.nc.Close()
@@ -129,7 +133,7 @@ func (h *handshakes) stop() {
 
 // run does the handshake and gives the connection to a loop, or ends it.
 func (h *handshakes) run(nc net.Conn, at *list.Element) {
-	_ = nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	_ = nc.SetDeadline(time.Now().Add(h.limits.timeout))
 	s := newSession(nc, h.config)
 	err := s.handshake(h.turnCh)
 	if err != nil {

@@ -35,7 +35,6 @@ func TestOverTLS(t *testing.T) {
 		{"pipelining behind stream is bounded", TestPipeliningBehindStreamIsBounded},
 		{"client leaves download", TestClientLeavesDownload},
 		{"origin breaks off", TestOriginBreaksOff},
-		{"stream ends after rest", TestStreamEndsAfterRest},
 		{"streams share", TestStreamsShare},
 		{"streams leave", TestStreamsLeave},
 		{"requests behind stream", TestRequestsBehindStream},
