@@ -156,7 +156,9 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
-	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
+	reloader := e.newReloader()
+	defer reloader.close()
+	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	group.Add(func() error {

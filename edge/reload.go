@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -65,18 +66,6 @@ type followed struct {
 	last  [sha256.Size]byte // of their contents
 }
 
-// groups returns the groups, as they are now.
-func (e *edge) groups() []*followed {
-	all := []*followed{{files: e.routeFiles, read: e.reload}}
-	if e.certificates != nil {
-		all = append(all, &followed{files: e.certificates.files, read: e.reloadCertificates})
-	}
-	for _, f := range all {
-		f.last = f.sum()
-	}
-	return all
-}
-
 // routeFiles returns the paths of the routes file, and of the keys and certificates
 // that the routes in force name.
 func (e *edge) routeFiles() []string {
@@ -116,60 +105,92 @@ func (f *followed) follow(forced bool) {
 	}
 }
 
-// reloadLoop reads routes and certificates again on SIGHUP, and when their files
-// have changed, until ctx ends. What cannot be read is logged, and the old ones
+// reloader reads routes and certificates again when they have changed, and on
+// SIGHUP.
+type reloader struct {
+	log      *slog.Logger
+	hangupCh chan os.Signal
+	watcher  *fsnotify.Watcher // nil for none
+	groups   []*followed
+}
+
+// newReloader notices changes from now on.
+func (e *edge) newReloader() *reloader {
+	r := &reloader{log: e.log, hangupCh: make(chan os.Signal, 1)}
+	signal.Notify(r.hangupCh, syscall.SIGHUP)
+	r.groups = []*followed{{files: e.routeFiles, read: e.reload}}
+	if e.certificates != nil {
+		r.groups = append(r.groups, &followed{files: e.certificates.files, read: e.reloadCertificates})
+	}
+	if slices.ContainsFunc(r.groups, (*followed).follows) {
+		var err error
+		if r.watcher, err = fsnotify.NewWatcher(); err != nil {
+			r.log.Warn("changes of files are not noticed, send SIGHUP after one", "err", err)
+		}
+	}
+	r.watch()
+	for _, f := range r.groups {
+		f.last = f.sum()
+	}
+	return r
+}
+
+// run reads again until ctx ends. What cannot be read is logged, and the old ones
 // stay.
-func (e *edge) reloadLoop(ctx context.Context) error {
-	hangupCh := make(chan os.Signal, 1)
-	signal.Notify(hangupCh, syscall.SIGHUP)
-	defer signal.Stop(hangupCh)
-	groups := e.groups()
+func (r *reloader) run(ctx context.Context) {
 	var changeCh <-chan fsnotify.Event
 	var errorCh <-chan error
-	watch := func() {}
-	if !slices.ContainsFunc(groups, (*followed).follows) {
-		// There is nothing to notice.
-	} else if w, err := fsnotify.NewWatcher(); err != nil {
-		e.log.Warn("changes of files are not noticed, send SIGHUP after one", "err", err)
-	} else {
-		defer w.Close()
-		changeCh, errorCh = w.Events, w.Errors
-		watch = func() { e.watch(w, groups) }
+	if r.watcher != nil {
+		changeCh, errorCh = r.watcher.Events, r.watcher.Errors
 	}
-	watch()
 	var dueCh <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-hangupCh:
-			for _, f := range groups {
-				f.follow(true)
-			}
-			watch()
+			return
+		case <-r.hangupCh:
+			r.follow(true)
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:
-			e.log.Warn("changes of files may go unnoticed", "err", err)
+			r.log.Warn("changes of files may go unnoticed", "err", err)
 		case <-dueCh:
 			dueCh = nil
-			for _, f := range groups {
-				f.follow(false)
-			}
-			watch()
+			r.follow(false)
 		}
 	}
 }
 
-// watch makes w notice changes of the groups' files. It watches their folders:
+// close ends the reloader, which must not run any more.
+func (r *reloader) close() {
+	signal.Stop(r.hangupCh)
+	if r.watcher != nil {
+		r.watcher.Close()
+	}
+}
+
+// follow lets each group follow its files.
+func (r *reloader) follow(forced bool) {
+	for _, f := range r.groups {
+		f.follow(forced)
+	}
+	r.watch()
+}
+
+// watch makes the watcher notice changes of all files. It watches their folders:
 // editors put a new file in the old one's place.
-func (e *edge) watch(w *fsnotify.Watcher, groups []*followed) {
-	for _, f := range groups {
+func (r *reloader) watch() {
+	if r.watcher == nil {
+		return
+	}
+	for _, f := range r.groups {
 		for _, path := range f.files() {
-			if folder := filepath.Dir(path); !slices.Contains(w.WatchList(), folder) {
-				if err := w.Add(folder); err != nil {
-					e.log.Warn("changes of a file are not noticed, send SIGHUP after one", "file", path, "err", err)
-				}
+			folder := filepath.Dir(path)
+			if slices.Contains(r.watcher.WatchList(), folder) {
+				continue
+			}
+			if err := r.watcher.Add(folder); err != nil {
+				r.log.Warn("changes of a file are not noticed, send SIGHUP after one", "file", path, "err", err)
 			}
 		}
 	}
