@@ -15,7 +15,7 @@ import (
 // client asks for (SNI, RFC 6066 §3).
 type certificates struct {
 	log   *slog.Logger // immutable
-	pairs []certFiles    // immutable
+	pairs []certFiles  // immutable
 	// current are those in force, in the order of the flags: replaced when the
 	// files are read again.
 	current atomic.Pointer[[]tls.Certificate]
