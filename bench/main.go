@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		demoHostsCommand(stdout, stderr),
 		mainCommand(stdout, stderr),
 		streamsCommand(stdout, stderr),
+		tlsCommand(stdout, stderr),
 		floorCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)
