@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,6 +19,41 @@ const acceptors = 2
 // errUnwatched is why a connection was lost on its way to a loop, of which gnet
 // says nothing: epoll did not take it, by its limit on watches or on memory.
 var errUnwatched = errors.New("epoll does not take the socket")
+
+// listener is an address for clients.
+type listener struct {
+	net.Listener
+	secure bool // clients speak TLS
+}
+
+// listenAll opens the addresses for clients without and with TLS. After an error
+// none is open.
+func listenAll(ctx context.Context, plain, secure []string) ([]listener, error) {
+	var all []listener
+	for i, address := range slices.Concat(plain, secure) {
+		ln, err := listen(ctx, address)
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, err
+		}
+		all = append(all, listener{ln, i >= len(plain)})
+	}
+	return all, nil
+}
+
+// addressesOf returns where listeners listen, those without and those with TLS.
+func addressesOf(all []listener) (plain, secure []string) {
+	for _, ln := range all {
+		if ln.secure {
+			secure = append(secure, ln.Addr().String())
+		} else {
+			plain = append(plain, ln.Addr().String())
+		}
+	}
+	return plain, secure
+}
 
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
@@ -58,7 +94,7 @@ func setTCPKeepAlive(fd int) error {
 // acceptLoop accepts clients until the listener closes. Running out of file
 // descriptors or memory makes it wait, never end: those who are connected stay
 // served, those who are not wait in the kernel's queue.
-func (e *edge) acceptLoop(ln net.Listener) {
+func (e *edge) acceptLoop(ln listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -67,7 +103,7 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			return
 		}
 		if err == nil {
-			err = e.admit(nc)
+			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
 			e.unaccepted.seen(e.log, "err", err)
@@ -81,20 +117,24 @@ func (e *edge) acceptLoop(ln net.Listener) {
 }
 
 // admit takes a client in, or turns it away when there are enough.
-func (e *edge) admit(nc net.Conn) error {
+func (e *edge) admit(nc net.Conn, secure bool) error {
 	if why := e.noRoom(nc, e.connections.Add(1)); why != "" {
 		e.departed()
-		e.turnAway(nc, why)
+		e.turnAway(nc, secure, why)
 		return nil
 	}
 	from, ok := e.sources.enter(nc.RemoteAddr())
 	if !ok {
 		e.limited[limitConnections].Add(1)
 		e.departed()
-		e.dismiss(nc, e.tooMany)
+		e.dismiss(nc, secure, e.tooMany)
 		return nil
 	}
 	e.accepted.Add(1)
+	if secure {
+		e.handshakes.begin(nc, from)
+		return nil
+	}
 	return e.enrol(nc, &conn{source: from})
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"os"
+
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
@@ -34,7 +37,8 @@ const (
 type conn struct {
 	gc     gnet.Conn
 	loop   *loop
-	source *source // where it comes from; nil for one without limits
+	tls    *session // nil without TLS
+	source *source  // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -49,7 +53,8 @@ type conn struct {
 	farewell *fanout.Answer
 	agent    string // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
-	// request, to be parsed before what gnet has.
+	// request, to be parsed before what gnet has. With TLS they are all there
+	// is: what has been decrypted.
 	unread []byte
 	scan   httpparse.Scan
 	state  state
@@ -85,6 +90,9 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
+	if c.tls != nil {
+		c.tls.toLoop(gc)
+	}
 	if c.farewell != nil {
 		c.hold.Variant = fanout.Close
 		c.respond(c.farewell.Wire(fanout.Close))
@@ -98,7 +106,7 @@ func (c *conn) open(gc gnet.Conn, l *loop) {
 	default:
 		l.wheel.set(c, firstTimeout)
 	}
-	if len(c.unread) > 0 {
+	if len(c.unread) > 0 || c.tls != nil { // with TLS, records may have been read too
 		c.traffic()
 	}
 }
@@ -111,6 +119,10 @@ func (c *conn) gone() {
 	c.leave(was)
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
+	if c.tls != nil {
+		c.tls.lost()
+		c.tls = nil
+	}
 	switch {
 	case c.farewell != nil:
 		c.loop.edge.refusing.Add(-1)
@@ -139,6 +151,11 @@ func (c *conn) leave(was state) {
 
 // close closes the socket.
 func (c *conn) close() {
+	if c.tls != nil {
+		if c.tls.closeNotify(); c.state == closed {
+			return
+		}
+	}
 	_ = c.loop.el.Close(c.gc)
 }
 
@@ -152,6 +169,9 @@ func (c *conn) abort() {
 // request is looked at only after the one before it has been answered, and after
 // some the connection lets others have their turn.
 func (c *conn) traffic() {
+	if c.tls != nil && c.state < flushing && !c.decrypt() {
+		return
+	}
 	c.inTraffic = true
 	heads := 0
 	for more := true; more; {
@@ -198,6 +218,28 @@ func (c *conn) resume() {
 	c.traffic()
 	if c.loop.draining {
 		c.drain()
+	}
+}
+
+// decrypt adds to the unread bytes what has come in whole records. It reports
+// whether the connection goes on: not when the client has said that it ends, nor
+// when it has broken the rules, of which crypto/tls has told it.
+func (c *conn) decrypt() bool {
+	buf := c.loop.plain
+	for {
+		n, err := c.tls.tls.Read(buf)
+		if c.state == closed { // by what crypto/tls had to answer
+			return false
+		}
+		c.unread = append(c.unread, buf[:n]...)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true
+		default:
+			c.close()
+			return false
+		}
 	}
 }
 
@@ -255,12 +297,22 @@ func (c *conn) Deliver(wire []byte) fanout.Outcome {
 	return c.respond(wire)
 }
 
+// send writes bytes to the client, in one system call: as records with TLS. What
+// the client does not take at once waits in gnet. When it cannot be written the
+// connection is closed afterwards.
+func (c *conn) send(p []byte) {
+	if c.tls != nil {
+		c.tls.send(p, c.loop)
+		return
+	}
+	_, _ = c.gc.Write(p)
+}
+
 // respond writes a complete answer and makes the connection ready for the next
 // request, or ends it if the hold's variant says so.
 func (c *conn) respond(wire []byte) fanout.Outcome {
 	c.state = reading
-	_, _ = c.gc.Write(wire)
-	if c.state == closed {
+	if c.send(wire); c.state == closed {
 		return fanout.Dropped
 	}
 	outcome := fanout.Written

@@ -38,10 +38,12 @@ type edge struct {
 	full, tooMany  *fanout.Answer // for clients who are turned away
 	sources        *sources       // nil without limits by address
 	metrics        *metrics
-	cluster        *cluster    // nil without -nats
-	inputs         *zmq.Inputs // nil without ZeroMQ
-	stats          *zmq.Stats  // nil without -stats-zmq
-	tracker        *tracker    // nil where nobody is told of clients
+	cluster        *cluster      // nil without -nats
+	inputs         *zmq.Inputs   // nil without ZeroMQ
+	stats          *zmq.Stats    // nil without -stats-zmq
+	tracker        *tracker      // nil where nobody is told of clients
+	certificates   *certificates // nil without -listen-tls
+	handshakes     *handshakes   // nil without -listen-tls
 
 	memory *memory
 
@@ -86,6 +88,13 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		return nil, err
 	}
 	e.memory = newMemory(log, os.DirFS("/"))
+	if len(cfg.ListenTLS) > 0 {
+		var err error
+		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		e.handshakes = newHandshakes(e, e.certificates.config())
+	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
 	var warning string
@@ -107,21 +116,16 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	defer e.stopLoops()
 
-	var listeners []net.Listener
-	var addresses []string
+	listeners, err := listenAll(ctx, e.cfg.Listen, e.cfg.ListenTLS)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		for _, ln := range listeners {
 			ln.Close()
 		}
 	}()
-	for _, address := range e.cfg.Listen {
-		ln, err := listen(ctx, address)
-		if err != nil {
-			return err
-		}
-		listeners = append(listeners, ln)
-		addresses = append(addresses, ln.Addr().String())
-	}
+	addresses, secure := addressesOf(listeners)
 	control, err := net.Listen("tcp", e.cfg.Control)
 	if err != nil {
 		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
@@ -165,7 +169,9 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
-	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
+	reloader := e.newReloader()
+	defer reloader.close()
+	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	memoryStopCh := make(chan struct{})
@@ -182,7 +188,7 @@ func (e *edge) run(ctx context.Context) error {
 		server.Close()
 	})
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secure, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
@@ -216,6 +222,7 @@ func (e *edge) startLoops() error {
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),
+			plain:   make([]byte, maxPlaintext),
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l
@@ -233,6 +240,9 @@ func (e *edge) startLoops() error {
 func (e *edge) drain() {
 	e.log.Info("draining", "clients", e.connections.Load())
 	e.draining.Store(true)
+	if e.handshakes != nil {
+		e.handshakes.stop()
+	}
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(l.drain)

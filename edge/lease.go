@@ -31,10 +31,13 @@ const noStream = "There is no room for so long a transfer."
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge
-	nc      net.Conn
+	socket  net.Conn
+	tls     *session // nil without TLS
+	nc      net.Conn // what is read and written: the socket, or its TLS
 	source  *source
-	unread  []byte // read from the socket, not yet consumed
+	unread  []byte // read from nc, not yet consumed
 	buf     []byte // of fill; unread lies in it
+	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
 	pace    pace // of what the client sends
@@ -57,9 +60,14 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
 		pace:   newPace(streamStall),
+	}
+	if c.tls != nil {
+		s.tls, c.tls = c.tls, nil
+		s.tls.toGoroutine(nc)
+		s.nc = s.tls.tls
 	}
 	s.edge.leases.add(s)
 	c.state = moved
@@ -73,18 +81,21 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.nc, &conn{source: s.source, known: true, unread: s.unread}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, tls: s.tls}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
-	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {
+	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
+		if s.tls != nil {
+			s.tls.closeNotify()
+		}
 		_ = tc.CloseWrite()
-		timer := time.AfterFunc(lingerTimeout, func() { s.nc.Close() })
-		_, _ = io.Copy(io.Discard, s.nc)
+		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })
+		_, _ = io.Copy(io.Discard, tc)
 		timer.Stop()
 	}
-	s.nc.Close()
+	s.socket.Close()
 	s.source.leave()
 	s.edge.departed()
 }
@@ -178,6 +189,6 @@ func (ls *leases) cut() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for s := range ls.all {
-		s.nc.Close()
+		s.socket.Close()
 	}
 }

@@ -52,6 +52,8 @@ type loop struct {
 	answered askList              // those among them that only repeat an answer, oldest first
 	key      []byte               // scratch
 	field    []byte               // scratch
+	plain    []byte               // scratch: a record decrypted
+	records  []byte               // scratch: an answer encrypted
 	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
 	trustedSig   string
 	trustedUntil time.Time

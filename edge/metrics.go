@@ -89,6 +89,12 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_origin_failures_total", "Requests to the origin without a good answer.", func() int64 { return e.origin.Stats().Failures })
 	gauge("marquee_origin_requests_open", "Requests open at the origin.", func() int64 { return int64(e.origin.Stats().Open) })
 	gauge("marquee_origin_requests_waiting", "Requests in line for the origin.", func() int64 { return int64(e.origin.Stats().Waiting) })
+	if h := e.handshakes; h != nil {
+		gauge("marquee_tls_handshakes_open", "TLS handshakes with clients under way.", h.under)
+		counter("marquee_tls_handshakes_total", "TLS handshakes with clients that came about.", h.completed.Load)
+		counter("marquee_tls_handshakes_failed_total", "TLS handshakes with clients that failed, or took too long.", h.failed.Load)
+		gauge("marquee_tls_certificate_expiry_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
+	}
 	gauge("marquee_cluster_connected", "1 while NATS is within reach, 0 while it is not or the edge stands alone.", func() int64 {
 		if e.cluster != nil && e.cluster.bus.Connected() {
 			return 1

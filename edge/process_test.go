@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ type process struct {
 func startProcess(t *testing.T, origin string, args ...string) *process {
 	t.Helper()
 	clearEnv(t)
-	return startCommand(t, exec.Command(os.Args[0], processArgs(origin, args)...))
+	return startCommand(t, exec.Command(os.Args[0], slices.Concat(processArgs(origin, args), secureArgs(t))...))
 }
 
 // processArgs are the arguments of such an edge.
@@ -78,7 +79,10 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		}
 	})
 	at := await(t, log.readyCh, "the edge's start")
-	p.address, p.control = at.Listen, "http://"+at.Control
+	p.address, p.secure, p.control = at.Listen, at.ListenTLS, "http://"+at.Control
+	if clientTLS != nil {
+		p.address = at.ListenTLS
+	}
 	return p
 }
 

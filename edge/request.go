@@ -98,7 +98,7 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 	}
 	shared := l.edge.cfg.ShareAll && shareable(req) && !way.trusted
 	if shared && !way.service.crossOrigin {
-		l.appendKey(req, way.service)
+		l.appendKey(req, way)
 		if a := l.joinable(l.key); a != nil {
 			c.consume(n)
 			l.joined.Add(1)
@@ -170,7 +170,7 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	c.consume(n)
 	if expects {
 		// The content is wanted in any case: the origin will be asked.
-		if _, _ = c.gc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
+		if c.send([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
 			return
 		}
 	}
@@ -265,8 +265,8 @@ func (l *loop) variant(req *httpparse.Request) fanout.Variant {
 
 // appendKey makes, in l.key, what requests must have in common to share an
 // answer: the service, method, host, target, and every field that can change it.
-func (l *loop) appendKey(req *httpparse.Request, s *service) {
-	k := appendSerial(l.key[:0], s)
+func (l *loop) appendKey(req *httpparse.Request, w way) {
+	k := appendSerial(l.key[:0], w.service, w.secure)
 	k = append(k, req.Method...)
 	k = append(k, ' ')
 	k = appendLower(k, req.Host)

@@ -77,15 +77,20 @@ func withDescriptor(nc net.Conn, f func(fd int)) {
 }
 
 // turnAway answers a client for whom there is no room.
-func (e *edge) turnAway(nc net.Conn, why string) {
+func (e *edge) turnAway(nc net.Conn, secure bool, why string) {
 	e.refused.Add(1)
 	e.crowded.seen(e.log, "reason", why, "connections", e.connections.Load())
-	e.dismiss(nc, e.full)
+	e.dismiss(nc, secure, e.full)
 }
 
 // dismiss gives a client that is not let in its only answer, and closes the
-// connection (RFC 9112 §9.6): without a reset if it can.
-func (e *edge) dismiss(nc net.Conn, farewell *fanout.Answer) {
+// connection (RFC 9112 §9.6): without a reset if it can. One who speaks TLS gets no
+// answer: a handshake for each of them would take the time of those inside.
+func (e *edge) dismiss(nc net.Conn, secure bool, farewell *fanout.Answer) {
+	if secure {
+		nc.Close()
+		return
+	}
 	if e.refusing.Add(1) <= politeRefusals && filesLeft(nc, spareFiles-politeRefusals) {
 		if _, err := e.reactor.EnrollContext(nc, &conn{farewell: farewell}); err != nil {
 			e.refusing.Add(-1)

@@ -163,7 +163,7 @@ func (e *edge) newUpstream(rt *route.Route) (*upstream.Service, error) {
 		cfg.Targets = append(cfg.Targets, upstream.Target{
 			Address: t.Address, TLS: t.TLS, Insecure: t.Insecure, Host: t.Host,
 			TrustConnectHost: t.TrustConnectHost, Untrusted: t.Untrusted,
-			ClientCert: t.ClientCert, ClientKey: t.ClientKey, Test: t.Test,
+			ClientCert: t.ClientCert, ClientKey: t.ClientKey, CA: t.CA, Test: t.Test,
 		})
 	}
 	return upstream.NewService(cfg)
@@ -190,5 +190,12 @@ func (r *routing) service(secure bool, req *httpparse.Request) *service {
 	return r.services[r.table.MatchBytes(secure, req.Host, path)]
 }
 
-// appendSerial begins a key of requests to a service.
-func appendSerial(dst []byte, s *service) []byte { return binary.AppendUvarint(dst, s.serial) }
+// appendSerial begins a key of requests to a service, that count as such over TLS
+// or do not: where links lead, and what the origin says, may depend on it.
+func appendSerial(dst []byte, s *service, secure bool) []byte {
+	n := s.serial << 1
+	if secure {
+		n |= 1
+	}
+	return binary.AppendUvarint(dst, n)
+}

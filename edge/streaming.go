@@ -83,8 +83,7 @@ func (c *conn) push(wire []byte) {
 	if len(wire) == 0 {
 		return
 	}
-	_, _ = c.gc.Write(wire)
-	if c.state == closed {
+	if c.send(wire); c.state == closed {
 		return
 	}
 	if c.gc.OutboundBuffered() > 0 {

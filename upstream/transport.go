@@ -44,6 +44,7 @@ type setting struct {
 	// (and must prove to be); "" leads it to that host.
 	address  string
 	identity [sha256.Size]byte // of the client certificate and its key
+	roots    [sha256.Size]byte // of the authorities
 }
 
 // dialFunc makes a connection, as net.Dialer.DialContext does.
@@ -94,13 +95,13 @@ func (c *Client) transport(s *Service, i int) http.RoundTripper {
 	defer c.transportsMu.Unlock()
 	t := c.transports[set]
 	if t == nil {
-		t = c.newTransport(set, s.certs[i])
+		t = c.newTransport(set, s.credentials[i])
 		c.transports[set] = t
 	}
 	return t
 }
 
-func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transport {
+func (c *Client) newTransport(set setting, creds credentials) *http.Transport {
 	connect := func(ctx context.Context, network, address string) (net.Conn, error) {
 		return c.connect(ctx, set, network, address)
 	}
@@ -116,9 +117,9 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 		ReadBufferSize:         4 << 10,
 	}
 	if set.tls {
-		config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: set.insecure}
-		if cert != nil {
-			config.Certificates = []tls.Certificate{*cert}
+		config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: set.insecure, RootCAs: creds.roots}
+		if creds.own != nil {
+			config.Certificates = []tls.Certificate{*creds.own}
 		}
 		t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			nc, err := connect(ctx, network, address)
