@@ -73,6 +73,8 @@ type Service struct {
 
 	mu      sync.Mutex          // directs
 	directs map[string]*Service // by scheme://host:port
+
+	outage outage
 }
 
 // NewService makes a service. It reads the files of the client certificates;

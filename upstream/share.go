@@ -84,6 +84,7 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	cl.job = job{
 		run: func() { cl.run(ctx) },
 		refused: func() {
+			c.refused.Add(1)
 			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
 		},
@@ -125,6 +126,8 @@ func (cl *call) run(ctx context.Context) {
 	}
 	if f != nil {
 		c.failed(ctx, cl.req.Service, f)
+	} else {
+		c.answered(cl.req.Service)
 	}
 	if f == nil && a.Body != nil {
 		a.Body = &openBody{ReadCloser: a.Body, closed: c.limit.done}
