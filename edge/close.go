@@ -44,12 +44,12 @@ func (c *conn) expired() {
 		case c.slow:
 			c.checkBacklog()
 		case c.available() > 0:
-			c.refuse(http.StatusRequestTimeout, lateRequest)
+			c.refuseLate()
 		default:
 			c.close()
 		}
 	case body:
-		c.refuse(http.StatusRequestTimeout, lateRequest)
+		c.refuseLate()
 	case asking, held:
 		switch {
 		case c.hold.Group().Answering():
@@ -75,6 +75,7 @@ func (c *conn) expired() {
 // timeOut ends a hold with the answer that the origin gave for this case.
 func (c *conn) timeOut() {
 	wire := c.ask.response.Wire(c.hold.Variant)
+	c.ends(endTimeout)
 	c.leave(c.state)
 	c.respond(wire)
 }
@@ -87,6 +88,7 @@ func (c *conn) checkBacklog() {
 	switch {
 	case waiting == 0:
 		c.slow = false
+		c.logEnded()
 		switch c.state {
 		case flushing:
 			c.end()
@@ -105,19 +107,40 @@ func (c *conn) checkBacklog() {
 		c.stalls, c.backlog = 0, waiting
 	case int(c.stalls) == int(stallTimeout/tick):
 		c.loop.edge.stalled.Add(1)
-		c.abort()
+		c.cutOff(endStalled)
 		return
 	default:
 		c.stalls++
 	}
+	c.loop.slow.clients++
+	c.loop.slow.bytes += int64(c.waiting())
 	c.loop.wheel.set(c, nextTick)
+}
+
+// waiting returns how many bytes wait for the client.
+func (c *conn) waiting() int {
+	n := c.gc.OutboundBuffered()
+	if c.tail != nil {
+		n += c.tail.bytes
+	}
+	return n
 }
 
 // refuse answers a request that cannot be carried out, and ends the
 // connection: what follows on it cannot be trusted to be a request.
 func (c *conn) refuse(code int, reason string) {
+	if c.record == nil {
+		c.record = c.loop.edge.accessLog.begin(c, nil)
+	}
+	c.ends(endRefused)
 	c.hold.Variant = fanout.Close
 	c.reply(code, reason)
+}
+
+// refuseLate refuses a request that does not come to its end.
+func (c *conn) refuseLate() {
+	c.loop.edge.late.Add(1)
+	c.refuse(http.StatusRequestTimeout, lateRequest)
 }
 
 // reply answers with one plain line.
@@ -173,10 +196,12 @@ func (c *conn) drain() {
 		c.hold.Variant |= fanout.Close
 	case streaming:
 		c.hold.Variant |= fanout.Close
+		c.ends(endDrain)
 		c.Finish()
 	case asking, held:
 		c.hold.Variant |= fanout.Close
 		if c.ask.response != nil && !c.hold.Group().Answering() {
+			c.ends(endDrain)
 			c.timeOut()
 		}
 	}

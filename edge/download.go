@@ -94,7 +94,15 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 	default:
 		out = append(out, data)
 	}
+	if s.record != nil {
+		for _, wire := range out {
+			s.record.sent(wire)
+		}
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
 	_, err := out.WriteTo(s.nc)
+	if err != nil {
+		s.left.Store(true)
+	}
 	return err
 }

@@ -36,6 +36,7 @@ type edge struct {
 	maxConnections int
 	full           *fanout.Answer
 	metrics        *metrics
+	accessLog      *accessLog  // nil without -access-log
 	cluster        *cluster    // nil without -nats
 	inputs         *zmq.Inputs // nil without ZeroMQ
 	stats          *zmq.Stats  // nil without -stats-zmq
@@ -50,6 +51,14 @@ type edge struct {
 	acceptErrors atomic.Int64
 	malformed    atomic.Int64 // requests that were no HTTP
 	stalled      atomic.Int64 // clients cut off because they took nothing
+	late         atomic.Int64 // requests that did not come to their end in time
+	ahead        atomic.Int64 // clients cut off because they sent too much ahead
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -75,6 +84,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	e.log.Info("routes read", "routes", len(e.routing.Load().services))
 	var warning string
 	if e.maxConnections, warning = cfg.connections(); warning != "" {
 		log.Warn(warning)
@@ -89,6 +99,11 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 // started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	var err error
+	if e.accessLog, err = openAccessLog(e.cfg, e.log); err != nil {
+		return err
+	}
+	defer e.accessLog.close()
 	if err := e.startLoops(); err != nil {
 		return err
 	}
@@ -155,6 +170,8 @@ func (e *edge) run(ctx context.Context) error {
 	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
@@ -195,9 +212,13 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
-			index:   len(e.loops),
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{}),
+			index:  len(e.loops),
+			lag:    newLag(time.Now()),
+			held: map[grip.HoldMode]*histogram{
+				grip.HoldResponse: newHistogram(holdBounds), grip.HoldStream: newHistogram(holdBounds),
+			},
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"marquee/fanout"
@@ -32,6 +33,8 @@ type lease struct {
 	buf     []byte // of fill; unread lies in it
 	minor   uint8
 	variant fanout.Variant
+	record  *record     // of the request, for the access log; nil for none
+	left    atomic.Bool // the client has left, or does not take any more
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -53,7 +56,9 @@ func (c *conn) detach() (*lease, error) {
 	s := &lease{
 		edge: c.loop.edge, nc: nc, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
+		record: c.record,
 	}
+	c.record = nil
 	s.edge.leases.add(s)
 	c.state = moved
 	c.close() // of the loop's descriptor: the connection lives on in nc
@@ -65,6 +70,7 @@ func (c *conn) detach() (*lease, error) {
 func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
+	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
 		if err := s.edge.enrol(s.nc, &conn{unread: s.unread}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
@@ -89,9 +95,34 @@ func (s *lease) write(r grip.Response, length int64) bool {
 	if s.variant&fanout.HeadOnly != 0 && length >= 0 {
 		a = fanout.NewHeadAnswer(r, length)
 	}
+	wire := a.Wire(s.variant)
+	if s.record != nil {
+		s.record.sent(wire)
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := s.nc.Write(a.Wire(s.variant))
+	_, err := s.nc.Write(wire)
+	if err != nil {
+		s.left.Store(true)
+	}
 	return err == nil
+}
+
+// log counts an answer that was broken off, and gives the record to the access
+// log. whole says that the client has got an answer to its end.
+func (s *lease) log(whole bool) {
+	how := endAnswer
+	switch {
+	case whole:
+	case s.left.Load():
+		how = endLeft
+	default:
+		s.edge.brokenOff.Add(1)
+		how = endOrigin
+	}
+	if s.record != nil {
+		s.record.ends(how)
+		s.edge.accessLog.add(s.record)
+	}
 }
 
 // watch reads from a client that has nothing to say, in order to learn when it
@@ -111,10 +142,13 @@ func (s *lease) watch(gone func()) (stop func()) {
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				return // stopped
 			default:
+				s.left.Store(true)
 				gone()
 				return
 			}
 		}
+		s.left.Store(true)
+		s.edge.ahead.Add(1)
 		gone()
 	}()
 	return func() {

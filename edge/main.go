@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := newLogger(cfg, stderr)
 	slog.SetDefault(log) // what libraries log, net/http for one, comes out alike
+	log.Info("starting", "version", version, "go", runtime.Version(), "pid", os.Getpid(), "cores", runtime.GOMAXPROCS(0))
 	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err

@@ -54,6 +54,9 @@ func (l *loop) way(c *conn, req *httpparse.Request) way {
 			w.trusted = w.trusted || l.trusts(f.Value)
 		}
 	}
+	if r := c.record; r != nil {
+		r.route, r.agent = w.service.route.ID, c.agent
+	}
 	return w
 }
 

@@ -56,7 +56,7 @@ func (c *Config) routes() (*route.Table, error) {
 }
 
 // reloadLoop reads the routes again on SIGHUP, and when their file has changed,
-// until ctx ends. What cannot be read is logged, and the old routes stay.
+// until ctx ends; on SIGHUP the access log is opened again, too. What cannot be read is logged, and the old routes stay.
 func (e *edge) reloadLoop(ctx context.Context) error {
 	hangupCh := make(chan os.Signal, 1)
 	signal.Notify(hangupCh, syscall.SIGHUP)
@@ -83,6 +83,7 @@ func (e *edge) reloadLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-hangupCh:
+			e.accessLog.reopen()
 			e.reload()
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)

@@ -47,6 +47,7 @@ func (c *conn) readHead() bool {
 		return false
 	}
 	c.loop.requests.Add(1)
+	c.record = c.loop.edge.accessLog.begin(c, req)
 	c.minor = uint8(req.Minor)
 	c.hold.Variant = c.loop.variant(req)
 	switch {
