@@ -66,9 +66,12 @@ type Config struct {
 	Name   string
 	Region string
 
-	LogLevel  string
-	LogFormat string
-	Version   bool
+	LogLevel        string
+	LogFormat       string
+	AccessLog       string // a file; "-" is standard output, "" none
+	AccessLogSample float64
+	AccessLogQuery  bool
+	Version         bool
 
 	key          grip.Key // of SigKey
 	upstreamKey  grip.Key // of UpstreamKey
@@ -159,6 +162,9 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.StringVar(&c.Region, "region", "", "where the edge is, for the dashboard")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.StringVar(&c.AccessLog, "access-log", "", "`file` for a line about each request that has ended, - for standard output; none, no lines. Opened again on SIGHUP")
+	fs.Float64Var(&c.AccessLogSample, "access-log-sample", 1, "`share` of the requests that get a line, above 0 to 1")
+	fs.BoolVar(&c.AccessLogQuery, "access-log-query", false, "write the queries of requests too, and so what tokens are in them")
 	fs.BoolVar(&c.Version, "version", false, "print the version and exit")
 	fs.String("config", "", "`file` with one \"flag value\" a line")
 	err := ff.Parse(fs, args,
@@ -261,6 +267,12 @@ func (c *Config) validate() error {
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		bad("-log-format is %q: it takes text or json", c.LogFormat)
+	}
+	if !(c.AccessLogSample > 0 && c.AccessLogSample <= 1) {
+		bad("-access-log-sample is %v: it takes more than 0, up to 1", c.AccessLogSample)
+	}
+	if c.AccessLog == "" && (c.AccessLogSample != 1 || c.AccessLogQuery) {
+		bad("-access-log-sample and -access-log-query need -access-log")
 	}
 	return errors.Join(errs...)
 }

@@ -96,7 +96,21 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 	default:
 		out = append(out, data)
 	}
+	if s.record != nil {
+		for _, wire := range out {
+			s.record.sent(wire)
+		}
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
+	err := s.send(out)
+	if err != nil {
+		s.left.Store(true)
+	}
+	return err
+}
+
+// send writes in one system call: with TLS, as records of what is joined.
+func (s *lease) send(out net.Buffers) error {
 	if s.tls == nil {
 		_, err := out.WriteTo(s.nc)
 		return err

@@ -38,6 +38,7 @@ type edge struct {
 	full, tooMany  *fanout.Answer // for clients who are turned away
 	sources        *sources       // nil without limits by address
 	metrics        *metrics
+	accessLog      *accessLog    // nil without -access-log
 	cluster        *cluster      // nil without -nats
 	inputs         *zmq.Inputs   // nil without ZeroMQ
 	stats          *zmq.Stats    // nil without -stats-zmq
@@ -60,6 +61,12 @@ type edge struct {
 	limited      [limitCount]atomic.Int64 // what ran into a limit
 	unaccepted   trouble
 	crowded      trouble
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -97,6 +104,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	e.log.Info("routes read", "routes", len(e.routing.Load().services))
 	var warning string
 	if e.maxConnections, warning = cfg.connections(); warning != "" {
 		log.Warn(warning)
@@ -111,6 +119,11 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 // started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	var err error
+	if e.accessLog, err = openAccessLog(e.cfg, e.log); err != nil {
+		return err
+	}
+	defer e.accessLog.close()
 	if err := e.startLoops(); err != nil {
 		return err
 	}
@@ -176,6 +189,8 @@ func (e *edge) run(ctx context.Context) error {
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	memoryStopCh := make(chan struct{})
 	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
@@ -216,9 +231,13 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
-			index:   len(e.loops),
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
+			index:  len(e.loops),
+			lag:    newLag(time.Now()),
+			held: map[grip.HoldMode]*histogram{
+				grip.HoldResponse: newHistogram(holdBounds), grip.HoldStream: newHistogram(holdBounds),
+			},
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),

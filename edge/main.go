@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 )
@@ -54,6 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	log.Info("starting", "version", version, "go", runtime.Version(), "pid", os.Getpid(), "cores", runtime.GOMAXPROCS(0))
 	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err

@@ -52,6 +52,7 @@ func (c *conn) readHead() bool {
 		return false
 	}
 	c.loop.requests.Add(1)
+	c.record = c.loop.edge.accessLog.begin(c, req)
 	c.minor = uint8(req.Minor)
 	c.hold.Variant = c.loop.variant(req)
 	wait := c.source.take()
@@ -89,6 +90,11 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 	if way.service == nil {
 		c.consume(n)
 		c.reply(http.StatusBadGateway, noRoute)
+		return
+	}
+	if way.events {
+		c.consume(n)
+		c.reply(http.StatusForbidden, noEvents)
 		return
 	}
 	if way.service.route.MaxHead > 0 && n > way.service.route.MaxHead {
@@ -145,6 +151,11 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	if way.service == nil {
 		c.consume(n)
 		c.refuse(http.StatusBadGateway, noRoute)
+		return
+	}
+	if way.events {
+		c.consume(n)
+		c.refuse(http.StatusForbidden, noEvents)
 		return
 	}
 	s := way.service
@@ -293,7 +304,41 @@ func removed(req *httpparse.Request, name []byte) bool {
 	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
-	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
+	return ofProxy(name) || disguised(name) || req.IsHopByHop(name)
+}
+
+// ofProxy reports whether only GRIP proxies send a field of that name, in lower
+// case: to say who they are and how far they are (GRIP §1.1), or, in requests of
+// their own, what they know of a subscription (the filters http-check and
+// http-modify) or of a WebSocket.
+func ofProxy(name []byte) bool {
+	switch string(name) {
+	case "sub-meta", "pub-meta":
+		return true
+	}
+	return bytes.HasPrefix(name, []byte("grip-")) || bytes.HasPrefix(name, []byte("meta-"))
+}
+
+// disguised reports whether a name in lower case stands for that of a field which
+// proxies write, where - and _ are the same: such is what programs see of a
+// request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
+// keep to them.
+func disguised(name []byte) bool {
+	if bytes.IndexByte(name, '_') < 0 {
+		return false
+	}
+	var buf [32]byte // longer than what is looked for
+	plain := buf[:copy(buf[:], name)]
+	for i, c := range plain {
+		if c == '_' {
+			plain[i] = '-'
+		}
+	}
+	switch string(plain) {
+	case "content-length", "transfer-encoding", "cdn-loop":
+		return true
+	}
+	return ofProxy(plain) || bytes.HasPrefix(plain, []byte("x-forwarded-")) || bytes.HasPrefix(plain, []byte(origPrefix))
 }
 
 // header returns a request's fields as they came, apart from the connection's
@@ -330,7 +375,7 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	h = h.Without(func(name string) bool {
 		l.field = appendLower(l.field[:0], []byte(name))
-		return removed(req, l.field) && !(w.trusted && bytes.HasPrefix(l.field, []byte("grip-")))
+		return removed(req, l.field) && !(w.trusted && ofProxy(l.field))
 	})
 	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
 	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))
