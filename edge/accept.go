@@ -18,6 +18,13 @@ import (
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
 
+// When the kernel looks whether a client that says nothing is still there.
+const (
+	keepAliveIdle     = 90 * time.Second
+	keepAliveInterval = 30 * time.Second
+	keepAliveCount    = 3
+)
+
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
 func listen(ctx context.Context, address string) (net.Listener, error) {
@@ -38,14 +45,29 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return ln, nil
 }
 
+// clientListener is a listening socket for clients that another process has
+// opened: package net gives each connection of such a one keep-alive times of its
+// own.
+type clientListener struct{ *net.TCPListener }
+
+// Accept implements net.Listener.
+func (ln clientListener) Accept() (net.Conn, error) {
+	nc, err := ln.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount})
+	return nc, nil
+}
+
 // setTCPKeepAlive makes the kernel find clients that vanished without a word,
 // within three minutes: a held socket has nothing to send that would tell.
 func setTCPKeepAlive(fd int) error {
 	for _, o := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("set TCP keep-alive: %w", err)

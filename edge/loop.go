@@ -46,6 +46,7 @@ type loop struct {
 	trustedUntil time.Time
 	now          time.Time // of the last tick
 	draining     bool
+	departure    departure // when draining
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
@@ -65,9 +66,12 @@ func (l *loop) post(f func()) {
 }
 
 // turn does a bounded part of the loop's work that no socket event stands for:
-// writing to held clients and passed deadlines.
+// writing to held clients, letting clients go, and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
+	if l.draining {
+		more = l.depart() || more
+	}
 	if l.expire() || more {
 		l.bell.ring()
 	}
@@ -89,6 +93,9 @@ func (l *loop) tick(now time.Time) {
 		}
 	}
 	l.shard.Recheck(tickRechecks)
+	if l.draining {
+		l.pace(now)
+	}
 	if l.expire() {
 		l.bell.ring()
 	}
@@ -109,17 +116,4 @@ func (l *loop) expire() (more bool) {
 	}
 	l.due = l.due[n:]
 	return true
-}
-
-// drain answers what is held, closes what is idle, and lets the rest finish:
-// from here on every answer closes its connection.
-func (l *loop) drain() {
-	l.draining = true
-	for l.expire() {
-	}
-	var all []*conn
-	l.wheel.each(func(c *conn) { all = append(all, c) })
-	for _, c := range all {
-		c.drain()
-	}
 }

@@ -22,6 +22,8 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -44,9 +46,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := newLogger(cfg, stderr)
 	slog.SetDefault(log) // what libraries log, net/http for one, comes out alike
+	inherited, err := inheritSockets()
+	if err != nil {
+		return err
+	}
 	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err
 	}
+	e.sockets = inherited
 	return e.run(ctx)
 }

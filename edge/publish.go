@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -80,13 +82,25 @@ func readPublish(r *http.Request) ([]byte, error) {
 func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fates []fanout.Fate) (warning string) {
 	for i, item := range items {
 		deliveries[i], fates[i] = e.publishItem(item)
-		if e.cluster != nil {
-			if err := e.cluster.publish(item); err != nil {
-				warning = "published to the clients of this edge only: " + err.Error()
-			}
+	}
+	return e.passOn(items)
+}
+
+// passOn gives items that were published here to the other edges of the cluster,
+// and to the other process of a hand-over, if it does not have them from there.
+// It logs, and returns, why somebody did not get them; "" when all did.
+func (e *edge) passOn(items []grip.Item) (warning string) {
+	var err error
+	if e.cluster != nil {
+		for _, item := range items {
+			err = cmp.Or(e.cluster.publish(item), err)
 		}
 	}
-	if warning != "" {
+	if e.cluster == nil || err != nil {
+		err = errors.Join(err, e.tell(items, nil))
+	}
+	if err != nil {
+		warning = "published to the clients of this edge only: " + err.Error()
 		e.log.Warn(warning)
 	}
 	return warning

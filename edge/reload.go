@@ -83,7 +83,9 @@ func (e *edge) reloadLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-hangupCh:
+			e.supervisor.reloading()
 			e.reload()
+			e.supervisor.ready()
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:
