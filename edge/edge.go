@@ -180,6 +180,9 @@ func (e *edge) run(ctx context.Context) error {
 		_ = server.Shutdown(patience)
 		server.Close()
 	})
+	for _, l := range e.loops {
+		l.ticked.Store(time.Now().UnixNano()) // the first tick is due
+	}
 	e.log.Info("ready", "version", version,
 		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)

@@ -53,7 +53,7 @@ type loop struct {
 	requests atomic.Int64
 	repeated atomic.Int64 // requests answered with what was at hand
 	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
 }
 
 // post runs f on the loop. Safe from any goroutine. It may fail only when the

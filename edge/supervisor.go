@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"time"
@@ -11,20 +12,24 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// statusInterval is how often the supervisor is told what there is to say.
-const statusInterval = 5 * time.Second
+const (
+	// statusInterval is how often the supervisor is told what there is to say.
+	statusInterval = 5 * time.Second
+	// notifyTimeout bounds the wait for room in its queue.
+	notifyTimeout = time.Second
+)
 
 // supervisor is who has started the process, if it wants to be told how it is:
 // systemd, with Type=notify (sd_notify(3)). Its methods are safe from any
 // goroutine, and do nothing where nobody wants to know.
 type supervisor struct {
 	log      *slog.Logger
-	wanted   bool
+	address  string        // of its socket; "" when it does not want to know
 	watchdog time.Duration // it wants a sign of life within this time; 0: none
 }
 
 func newSupervisor(log *slog.Logger) supervisor {
-	s := supervisor{log: log, wanted: os.Getenv("NOTIFY_SOCKET") != ""}
+	s := supervisor{log: log, address: os.Getenv("NOTIFY_SOCKET")}
 	var err error
 	if s.watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
 		log.Warn("no sign of life is given", "err", err)
@@ -32,12 +37,19 @@ func newSupervisor(log *slog.Logger) supervisor {
 	return s
 }
 
-// say sends a state, of lines NAME=VALUE.
+// say sends a state, of lines NAME=VALUE. A supervisor that does not listen holds
+// nothing up for long, which it does with the library's SdNotify.
 func (s supervisor) say(state string) {
-	if !s.wanted {
+	if s.address == "" {
 		return
 	}
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.address, Net: "unixgram"})
+	if err == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+		_, err = conn.Write([]byte(state))
+		conn.Close()
+	}
+	if err != nil {
 		s.log.Warn("cannot notify the supervisor", "err", err)
 	}
 }
@@ -57,7 +69,7 @@ func (s supervisor) succeeded(pid int) { s.say("MAINPID=" + strconv.Itoa(pid)) }
 // for people, and a sign of life as long as every loop comes round.
 func (e *edge) superviseLoop(ctx context.Context) {
 	s := e.supervisor
-	if !s.wanted {
+	if s.address == "" {
 		<-ctx.Done()
 		return
 	}
@@ -101,7 +113,7 @@ func (e *edge) status() string {
 // stuck returns a loop that has not come round for so long; nil for none.
 func (e *edge) stuck(limit time.Duration) *loop {
 	for _, l := range e.loops {
-		if last := l.ticked.Load(); last != 0 && time.Since(time.Unix(0, last)) > limit {
+		if time.Since(time.Unix(0, l.ticked.Load())) > limit {
 			return l
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -128,4 +129,28 @@ func TestHangingLoop(t *testing.T) {
 		t.Errorf("a hanging edge said %q", all)
 	}
 	m.wantMatch("WATCHDOG=1")
+}
+
+// A supervisor that does not listen holds nothing up.
+func TestDeafSupervisor(t *testing.T) {
+	m := newManager(t)
+	for {
+		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+		_, err = conn.Write([]byte("x"))
+		conn.Close()
+		if err != nil {
+			break // its queue is full
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", m.path)
+	saidCh := make(chan struct{})
+	go func() {
+		newSupervisor(slog.New(slog.DiscardHandler)).ready()
+		close(saidCh)
+	}()
+	await(t, saidCh, "the end of a message that nobody reads")
 }
