@@ -25,11 +25,11 @@ type departure struct {
 
 // drain lets the clients go: those who hold with their hold's answer, spread over
 // -drain-spread, then the idle ones, and the others when they have their answer.
-// It returns when all have left, or when -drain-timeout is over, or when ctx, if
-// it has not yet, ends, and the rest has been cut off.
+// It returns when all have left, or when -drain-timeout is over, or, when it is a
+// successor that makes it drain, when ctx ends, and the rest has been cut off.
 func (e *edge) drain(ctx context.Context) {
 	var hurryCh <-chan struct{}
-	if ctx.Err() == nil {
+	if e.successor.Load() {
 		hurryCh = ctx.Done()
 	}
 	began, clients := time.Now(), e.connections.Load()

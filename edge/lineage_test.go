@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,8 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 
+	"marquee/bus"
 	"marquee/grip"
 )
 
@@ -334,6 +338,161 @@ func TestLateSuccessor(t *testing.T) {
 		c.get("/")
 		c.wantAnswer(200, "hi /")
 	}
+}
+
+// One process after the other can take over while those before still drain, and
+// what is published to any of them reaches who holds in the others.
+func TestUpgradeInRow(t *testing.T) {
+	const clients = 1000
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m")
+	publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+	publisher.get("/healthz")
+	publisher.wantAnswer(200, "ok\n")
+	var held []*client
+	var before []int
+	for range 2 {
+		more := p.poll(clients, 1)
+		p.waitHolds(clients)
+		held = append(held, more...)
+		before = append(before, p.upgrade())
+	}
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	// To the first of three, from which it has the longest way.
+	body := grip.AppendItems(nil, []grip.Item{headlineItem(h.change())})
+	publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	publisher.wantAnswer(200, "Published\n")
+	fresh[0].wantAnswer(200, headlineBody(2))
+	var items [2]int
+	for i, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items[i/clients]++
+		}
+	}
+	if items[0] == 0 || items[1] == 0 {
+		t.Errorf("%d of those who held in the first process got the item and %d of those in the second, want some of both", items[0], items[1])
+	}
+	for _, pid := range before {
+		p.wantExit(pid)
+	}
+}
+
+// A process that drains for its successor ends at once when it is told to stop.
+func TestStopAfterUpgrade(t *testing.T) {
+	startedCh := make(chan struct{})
+	p := startLineage(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(startedCh)
+			<-req.Context().Done()
+		}
+		hi(w, req)
+	})), "-drain-timeout", "10m")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	before := p.upgrade()
+	if err := syscall.Kill(before, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	slow.wantCut()
+	p.wantExit(before)
+	c := p.dial()
+	c.get("/")
+	c.wantAnswer(200, "hi /")
+}
+
+// When the predecessor is gone the node of the cluster has the same name, and items
+// from elsewhere reach who holds, in both while both run.
+func TestUpgradeInCluster(t *testing.T) {
+	const clients = 1000
+	nats := startNATS(t, server.Options{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-nats", "nats://"+nats.address(), "-name", "east", "-drain-timeout", "2m", "-drain-spread", "1m")
+	b, err := bus.Connect(t.Context(), bus.Config{URL: "nats://" + nats.address(), Name: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	held := p.poll(clients, 1)
+	p.waitHolds(clients)
+	before := p.upgrade()
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	if err := b.PublishItem(headlineItem(h.change())); err != nil {
+		t.Fatal(err)
+	}
+	fresh[0].wantAnswer(200, headlineBody(2))
+	fresh[0].leave()
+	items := 0
+	for _, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items++
+		}
+	}
+	if items == 0 {
+		t.Error("nobody who held in the predecessor was given the item")
+	}
+	p.wantExit(before)
+	again := p.upgrade() // the name's claim has not ended the process
+	p.wantExit(again)
+}
+
+// ZeroMQ's sockets are handed over, too: publishers who connect again find the
+// successor.
+func TestUpgradeZeroMQ(t *testing.T) {
+	h := &headline{id: 1}
+	path := t.TempDir() + "/pull"
+	p := startLineage(t, serve(t, h), "-drain-spread", "0s",
+		"-zmq-pull", "tcp://127.0.0.1:0", "-zmq-pull", "ipc://"+path, "-zmq-rep", "tcp://127.0.0.1:0", "-stats-zmq", "tcp://127.0.0.1:0")
+	var at struct{ Msg, Pull, Rep, Pub string }
+	for line := range strings.Lines(p.log.String()) {
+		_ = json.Unmarshal([]byte(line), &at)
+	}
+	first := strings.TrimPrefix(at.Pull, "tcp://")
+	for n := range 3 {
+		held := p.poll(1, h.id)
+		p.waitHolds(1)
+		network, address := "tcp", first
+		if n == 1 {
+			network, address = "unix", path
+		}
+		push := dialPush(t, network, address)
+		id := h.change()
+		push(fmt.Sprintf(`J{"channel": "headline-value", "id": "%d", "prev-id": "%d", "http-response": {"body": "new"}}`, id, id-1))
+		held[0].wantAnswer(200, "new")
+		held[0].leave()
+		p.wantExit(p.upgrade())
+	}
+}
+
+// dialPush connects as a PUSH socket (ZMTP 3.0, NULL), and returns what sends a
+// message of one frame.
+func dialPush(t *testing.T, network, address string) (send func(text string)) {
+	t.Helper()
+	nc, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	write := func(text string) {
+		if _, err := io.WriteString(nc, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\xff" + strings.Repeat("\x00", 8) + "\x7f\x03\x00NULL" + strings.Repeat("\x00", 16+32))
+	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+	write("\x04" + string(rune(len(ready))) + ready)
+	if _, err := io.ReadFull(nc, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	return func(text string) { write("\x00" + string([]byte{byte(len(text))}) + text) }
 }
 
 // chronicle is an origin with all that it has ever said: a poll that knows the

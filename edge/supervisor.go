@@ -87,7 +87,7 @@ func (e *edge) superviseLoop(ctx context.Context) {
 		if s.watchdog > 0 && e.stuck(s.watchdog/2) == nil {
 			state = daemon.SdNotifyWatchdog + "\n" + state
 		}
-		if state != "" {
+		if state != "" && !e.successor.Load() { // the successor speaks for the service
 			s.say(state)
 		}
 		select {
