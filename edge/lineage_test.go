@@ -121,9 +121,12 @@ func (p *lineage) signal(s syscall.Signal) {
 	}
 }
 
-// upgrade has a successor take over, and returns the one before, which drains.
+// upgrade has a successor take over, and returns the one before, which drains: who
+// comes from then on comes to the successor.
 func (p *lineage) upgrade() (before int) {
 	p.t.Helper()
+	drains := func() int { return strings.Count(p.log.String(), `"msg":"draining"`) }
+	earlier := drains()
 	before = p.pid
 	p.signal(syscall.SIGUSR2)
 	at := await(p.t, p.log.readyCh, "the successor's start")
@@ -140,7 +143,7 @@ func (p *lineage) upgrade() (before int) {
 				p.pid = handed.PID
 			}
 		}
-		if p.pid == before {
+		if p.pid == before || drains() == earlier {
 			return fmt.Errorf("nothing has been handed over")
 		}
 		return nil
