@@ -98,6 +98,8 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 // returns when everything that it started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	upgradeCh, ignoreUpgrades := awaitUpgrades()
+	defer ignoreUpgrades()
 	if err := e.startLoops(); err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (e *edge) run(ctx context.Context) error {
 	defer e.handovers.close()
 	defer e.sockets.close()
 
-	clients, err := e.sockets.openClients(ctx, e.cfg.Listen)
+	clients, err := e.sockets.openClients(ctx, clientsSocket, e.cfg.Listen)
 	if err != nil {
 		return err
 	}
@@ -130,7 +132,7 @@ func (e *edge) run(ctx context.Context) error {
 	// In the order in which they end.
 	var group actors.Group
 	successionCtx, endSuccession := context.WithCancel(context.Background())
-	group.Add(func() error { return e.successionLoop(successionCtx) }, func(error) { endSuccession() })
+	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
 	var addresses []string
 	for _, ln := range clients {
 		addresses = append(addresses, ln.Addr().String())

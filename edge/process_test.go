@@ -102,7 +102,7 @@ func TestTerminate(t *testing.T) {
 					hang(req, goCh)
 				}
 				h.ServeHTTP(w, req)
-			})), "-share-all", "-drain-timeout", "30s")
+			})), "-share-all", "-drain-spread", "1s", "-drain-timeout", "30s")
 			idle := p.dial()
 			idle.get(headlinePath)
 			idle.wantAnswer(200, headlineBody(1))

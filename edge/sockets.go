@@ -61,11 +61,7 @@ func inheritSockets() (*sockets, error) {
 		s.predecessor = &handover{pid: os.Getppid(), goneCh: make(chan struct{})}
 	}
 	files := activation.Files(true)
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
+	defer closeFiles(files)
 	if s.predecessor != nil {
 		if len(files) < len(handoverNames) {
 			return nil, errors.New("the predecessor has not handed over any sockets")
@@ -73,7 +69,7 @@ func inheritSockets() (*sockets, error) {
 		if err := s.predecessor.open(files[0], files[1]); err != nil {
 			return nil, err
 		}
-		files, files[0], files[1] = files[2:], nil, nil
+		files = files[len(handoverNames):]
 	}
 	for _, f := range files {
 		if err := s.inherit(f); err != nil {
@@ -117,9 +113,9 @@ func (s *sockets) add(name string, all []net.Listener) {
 	}
 }
 
-// openClients opens the addresses for clients, unless there are some.
-func (s *sockets) openClients(ctx context.Context, addresses []string) ([]net.Listener, error) {
-	if s.inherited(clientsSocket) != nil {
+// openClients opens addresses for clients, unless there are sockets of that name.
+func (s *sockets) openClients(ctx context.Context, name string, addresses []string) ([]net.Listener, error) {
+	if s.inherited(name) != nil {
 		addresses = nil
 	}
 	for _, address := range addresses {
@@ -127,10 +123,10 @@ func (s *sockets) openClients(ctx context.Context, addresses []string) ([]net.Li
 		if err != nil {
 			return nil, err
 		}
-		s.all[clientsSocket] = append(s.all[clientsSocket], ln)
+		s.all[name] = append(s.all[name], ln)
 	}
-	s.used[clientsSocket] = true
-	return s.all[clientsSocket], nil
+	s.used[name] = true
+	return s.all[name], nil
 }
 
 // openControl opens the address of the control endpoint, unless there is one.
@@ -168,18 +164,12 @@ func (s *sockets) closeRest(log *slog.Logger) {
 // duplicates returns the sockets as files for another process, called by their
 // names. The caller closes them.
 func (s *sockets) duplicates() (files []*os.File, err error) {
-	defer func() {
-		if err != nil {
-			for _, f := range files {
-				f.Close()
-			}
-		}
-	}()
 	for _, name := range socketNames {
 		for _, ln := range s.all[name] {
 			f, err := duplicate(name, ln)
 			if err != nil {
-				return files, fmt.Errorf("duplicate socket %s: %w", name, err)
+				closeFiles(files)
+				return nil, fmt.Errorf("duplicate socket %s: %w", name, err)
 			}
 			files = append(files, f)
 		}

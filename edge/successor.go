@@ -39,12 +39,17 @@ func thisProgram() program {
 	return program{path: path, args: os.Args, timeout: successorTimeout}
 }
 
-// successionLoop starts a successor whenever it gets SIGUSR2, and returns when one
-// has taken over, or when ctx ends.
-func (e *edge) successionLoop(ctx context.Context) error {
-	signalCh := make(chan os.Signal, 1)
+// awaitUpgrades returns where SIGUSR2 comes from now on, until stop: before, it
+// would end the process.
+func awaitUpgrades() (signalCh chan os.Signal, stop func()) {
+	signalCh = make(chan os.Signal, 1)
 	signal.Notify(signalCh, syscall.SIGUSR2)
-	defer signal.Stop(signalCh)
+	return signalCh, func() { signal.Stop(signalCh) }
+}
+
+// successionLoop starts a successor whenever a signal comes, and returns when one
+// has taken over, or when ctx ends.
+func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,7 +95,7 @@ func (e *edge) handOver(ctx context.Context) (pid int, err error) {
 	closeFiles(files) // so that the hand-over ends with the successor
 	h.pid = cmd.Process.Pid
 	exitCh := make(chan error, 1)
-	go func() { exitCh <- cmd.Wait() }()
+	go func() { exitCh <- cmd.Wait() }() // if all is well, it outlives this process
 	if err := e.agree(ctx, h); err != nil {
 		h.close()
 		_ = cmd.Process.Kill()
