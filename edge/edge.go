@@ -194,12 +194,16 @@ func (e *edge) run(ctx context.Context) error {
 	return err
 }
 
-// awaitEnd returns -drain-delay after ctx has ended, or when endedCh is closed.
+// awaitEnd returns -drain-delay after ctx has ended, or when endedCh is closed. A
+// drain for a successor is not delayed.
 func (e *edge) awaitEnd(ctx context.Context, endedCh <-chan struct{}) {
 	select {
 	case <-ctx.Done():
 	case <-endedCh:
 		return
+	}
+	if e.successor.Load() {
+		return // it drains already, and the service goes on
 	}
 	e.leaving.Store(true)
 	e.supervisor.stopping()

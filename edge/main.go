@@ -3,6 +3,10 @@
 // It speaks GRIP: the origin answers a request with an instruct to hold it, and
 // later publishes an item to the edge's control endpoint, which answers every
 // hold of that channel.
+//
+// SIGTERM and SIGINT make it drain and end, a second one ends it at once. SIGHUP
+// makes it read its routes again. On SIGUSR2 it starts what is at its path by then,
+// hands its sockets over when that is ready, and drains.
 package main
 
 import (

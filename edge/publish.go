@@ -20,7 +20,8 @@ const receiptWait = 5 * time.Second
 // errBodyCutOff is seen by those who close only their side, too early.
 var errBodyCutOff = &refusal{http.StatusBadRequest, "Request body could not be read."}
 
-// published is the answer to a publisher who accepts JSON.
+// published is the answer to a publisher who accepts JSON. Its receipts are of the
+// clients of this process, also while another one of a hand-over has some.
 type published struct {
 	Message  string           `json:"message"`
 	Receipts []fanout.Receipt `json:"receipts"`
