@@ -220,13 +220,22 @@ func (l *loop) appendKey(req *httpparse.Request, s *service) {
 
 // removed reports whether a request field, its name in lower case, ends at the
 // edge: it is for this connection only, or the edge writes it itself, or it
-// would let a client speak as a GRIP proxy.
+// would let a client speak as a GRIP proxy, or it poses as one of these.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
-	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
+	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name) ||
+		bytes.IndexByte(name, '_') >= 0 && poses(req, bytes.ReplaceAll(name, []byte("_"), []byte("-")))
+}
+
+// poses reports whether a field is one that no client decides over, given its
+// name with a hyphen for each underscore: to an origin that is called by CGI's
+// rules, as WSGI, Rack and PHP do, the two are one (RFC 3875 §4.1.18).
+func poses(req *httpparse.Request, name []byte) bool {
+	return removed(req, name) || bytes.HasPrefix(name, []byte("x-forwarded-")) ||
+		string(name) == "cdn-loop" || isOrig(string(name))
 }
 
 // header returns a request's fields as they came, apart from the connection's

@@ -1,5 +1,7 @@
 package httpparse
 
+import "math"
+
 // Body decodes one request body, sized or chunked. It holds no pointers: keep
 // it with the connection. The zero value is the body of a request without one.
 type Body struct {
@@ -176,7 +178,7 @@ func (b *Body) step(c byte) error {
 
 func (b *Body) sizeByte(c byte) error {
 	switch {
-	case is(c, hexByte) && b.digits < maxChunkDigits:
+	case is(c, hexByte) && b.digits < maxChunkDigits && b.left <= math.MaxInt64>>4:
 		b.digits++
 		b.left = b.left<<4 | hexValue(c)
 	case is(c, hexByte) || b.digits == 0:
