@@ -60,10 +60,10 @@ func (m *message) String() string {
 // by their beginning and length.
 func ask(method, target, host, content string) string {
 	if len(content) > 200 {
-		content = fmt.Sprintf("%.20s… of %d", content, len(content))
+		content = fmt.Sprintf("%.20s…%d", content, len(content))
 	}
 	if len(target) > 200 {
-		target = fmt.Sprintf("%.20s… of %d", target, len(target))
+		target = fmt.Sprintf("%.20s…%d", target, len(target))
 	}
 	return fmt.Sprintf("%s %s %s %q", method, target, host, content)
 }

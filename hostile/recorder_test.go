@@ -89,12 +89,19 @@ func (r *recorder) keep(what func()) {
 }
 
 // take returns what has been received since the last take.
-func (r *recorder) take() (asked []*message, wrong, begun []string) {
+func (r *recorder) take() (asked []*message, wrong []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	asked, wrong, begun = r.asked, r.wrong, r.begun
-	r.asked, r.wrong, r.begun = nil, nil, nil
-	return asked, wrong, begun
+	asked, wrong = r.asked, r.wrong
+	r.asked, r.wrong = nil, nil
+	return asked, wrong
+}
+
+// brokenOff returns the requests that were not sent to their end.
+func (r *recorder) brokenOff() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun
 }
 
 // answerTo returns a response whose content says what was asked.
