@@ -115,7 +115,7 @@ func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r
 func (c *Client) roundTrip(ctx context.Context, r *Request) (*http.Response, Target, error) {
 	none := new(unreachable)
 	for i, t := range r.Service.Targets {
-		resp, err := c.transport(r.Service, i).RoundTrip(r.outgoing(ctx, t))
+		resp, err := c.transport(r.Service, i).RoundTrip(r.outgoing(traced(ctx, r.Method), t))
 		var connect *connectError
 		if !errors.As(err, &connect) || errors.Is(err, errBlocked) || ctx.Err() != nil {
 			return resp, t, err

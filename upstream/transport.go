@@ -97,7 +97,13 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 		return c.connect(ctx, set, network, address)
 	}
 	t := &http.Transport{
-		DialContext:            connect,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := connect(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return newOriginConn(nc, c.cfg.AnswerTimeout), nil
+		},
 		DisableCompression:     true, // the body passes as it is
 		MaxIdleConnsPerHost:    min(c.cfg.MaxOpen, 64),
 		MaxIdleConns:           c.cfg.MaxOpen,
@@ -117,7 +123,10 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 			if err != nil {
 				return nil, err
 			}
-			return c.encrypt(ctx, nc, config, address)
+			if nc, err = c.encrypt(ctx, nc, config, address); err != nil {
+				return nil, err
+			}
+			return newOriginConn(nc, c.cfg.AnswerTimeout), nil
 		}
 	}
 	return t
@@ -138,7 +147,7 @@ func (c *Client) connect(ctx context.Context, set setting, network, address stri
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	return &originConn{nc, c.cfg.AnswerTimeout}, nil
+	return nc, nil
 }
 
 // encrypt does the TLS handshake with the host of address. The error is a
@@ -193,17 +202,4 @@ func onlyPublic(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("%w: %s", errBlocked, at.Addr())
 	}
 	return nil
-}
-
-// originConn is a connection to the origin, which has to take what is written
-// within the timeout: net/http would wait for ever.
-type originConn struct {
-	net.Conn
-	timeout time.Duration
-}
-
-// Write implements net.Conn.
-func (oc *originConn) Write(p []byte) (int, error) {
-	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
-	return oc.Conn.Write(p)
 }

@@ -1,0 +1,106 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+)
+
+// What an origin sends behind an answer is not given to who waits for a
+// connection just then.
+func TestOriginConnSurplus(t *testing.T) {
+	const extra = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
+	for _, tt := range []struct{ name, method, sent string }{
+		{"RFC 9112 §9.2 behind content", "GET", head("HTTP/1.1 200 OK", "Content-Length: 5") + "first" + extra},
+		{"RFC 9112 §9.2 behind chunks", "GET", head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + "5\r\nfirst\r\n0\r\n\r\n" + extra},
+		{"RFC 9112 §9.2 behind no content", "GET", head("HTTP/1.1 200 OK", "Content-Length: 0") + extra},
+		{"RFC 9112 §6.3 behind 204", "GET", head("HTTP/1.1 204 No Content") + extra},
+		{"RFC 9112 §6.3 behind the head for HEAD", "HEAD", head("HTTP/1.1 200 OK", "Content-Length: 999") + extra},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			askedCh, answerCh := make(chan struct{}), make(chan struct{})
+			var asked atomic.Int32
+			c := newClient(t, serveRaw(t, func(nc net.Conn) {
+				if _, err := readRequest(nc); err != nil {
+					return
+				}
+				if asked.Add(1) > 1 {
+					io.WriteString(nc, head("HTTP/1.1 200 OK", "Content-Length: 6")+"second")
+					return
+				}
+				close(askedCh)
+				<-answerCh
+				io.WriteString(nc, tt.sent)
+				io.Copy(io.Discard, nc)
+			}))
+			dialCh, dial := make(chan struct{}, 1), c.dial
+			waitsCh := make(chan struct{}, 2)
+			dialCh <- struct{}{}
+			c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				waitsCh <- struct{}{}
+				<-dialCh
+				return dial(ctx, network, address)
+			}
+			first := get("first") // has all of its content kept together
+			first.Method = tt.method
+			a := ask(t, c, first, false)
+			receive(t, askedCh, "first request")
+			b := ask(t, c, get(""), false)
+			receive(t, waitsCh, "first connection")
+			receive(t, waitsCh, "second connection")
+			close(answerCh)
+			if res := a.result(); res.Answer == nil {
+				t.Fatalf("the first gets %v", res.Failure)
+			}
+			dialCh <- struct{}{}
+			if got, want := describe(b.result()), "answer second"; got != want {
+				t.Errorf("the second gets %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// A connection that the origin has closed, or on which it has spoken, is not
+// asked on: not even what may not be asked twice is lost.
+func TestOriginConnStale(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(nc net.Conn)
+	}{
+		{"closed", func(nc net.Conn) { nc.(*net.TCPConn).CloseWrite() }},
+		{"reset", func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }},
+		{"an answer to nothing", func(nc net.Conn) { io.WriteString(nc, head("HTTP/1.1 408 Too slow", "Content-Length: 0")) }},
+		{"a line end", func(nc net.Conn) { io.WriteString(nc, "\r\n") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var conns atomic.Int32
+			spoilCh, spoiltCh := make(chan struct{}), make(chan struct{})
+			c := newClient(t, serveRaw(t, func(nc net.Conn) {
+				fresh := conns.Add(1) > 1
+				if _, err := readRequest(nc); err != nil {
+					return
+				}
+				io.WriteString(nc, head("HTTP/1.1 200 OK", "Content-Length: 2")+"ok")
+				if !fresh {
+					<-spoilCh
+					tt.spoil(nc)
+					close(spoiltCh)
+				}
+				io.Copy(io.Discard, nc)
+			}))
+			if got := describe(ask(t, c, get(""), false).result()); got != "answer ok" {
+				t.Fatalf("the first gets %s", got)
+			}
+			close(spoilCh)
+			receive(t, spoiltCh, "spoiling")
+			r := get("")
+			r.Method, r.Body = http.MethodPost, []byte("x")
+			if got := describe(ask(t, c, r, false).result()); got != "answer ok" {
+				t.Errorf("the second gets %s", got)
+			}
+		})
+	}
+}
