@@ -23,17 +23,23 @@ var update = flag.Bool("update", false, "write the tables of docs/hostile.md ane
 // binary is the edge, built once for all tests of the package.
 var binary string
 
+// builtAs is the environment variable that tells the workers of a fuzz test
+// where it is.
+const builtAs = "MARQUEE_HOSTILE_EDGE"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil { // they wait more than they work
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		_ = flag.Set("test.parallel", "16") // tests wait more than they work
 	}
 	os.Exit(withBinary(m.Run))
 }
 
 // withBinary builds the edge, runs the tests and returns the exit code.
 func withBinary(run func() int) int {
+	if binary = os.Getenv(builtAs); binary != "" {
+		return run()
+	}
 	dir, err := os.MkdirTemp("", "marquee-hostile-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,6 +51,7 @@ func withBinary(run func() int) int {
 		fmt.Fprintf(os.Stderr, "build the edge: %v\n%s", err, out)
 		return 1
 	}
+	os.Setenv(builtAs, binary)
 	return run()
 }
 
@@ -58,7 +65,7 @@ type edge struct {
 
 // startEdge starts an edge in front of an origin. It has to be alive still at
 // the end of the test.
-func startEdge(t *testing.T, origin string, args ...string) *edge {
+func startEdge(t testing.TB, origin string, args ...string) *edge {
 	t.Helper()
 	e := &edge{exitCh: make(chan struct{})}
 	cmd := exec.Command(binary, append([]string{"-origin", origin, "-listen", "127.0.0.1:0",
