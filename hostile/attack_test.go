@@ -125,13 +125,18 @@ func TestAttacks(t *testing.T) {
 			breaks++
 		}
 		t.Run(a.name, func(t *testing.T) {
-			got := a.run(t, e, rec)
+			got := a.run(t, e, rec, len(a.send))
 			want := a.verdict
 			if !slices.Equal(got.asks, want.asksAll()) {
 				t.Errorf("%.1000q asks the origin\n\t%s\nwant\n\t%s", a.send, strings.Join(got.asks, "\n\t"), strings.Join(want.asksAll(), "\n\t"))
 			}
 			if got.status != want.status {
 				t.Errorf("%.1000q is answered %v at the end, want %d", a.send, got.status, want.status)
+			}
+			if len(a.send) < 300 {
+				if singly := a.run(t, e, rec, 1); !slices.Equal(singly.asks, got.asks) || singly.status != got.status {
+					t.Errorf("%.1000q byte by byte is read as %v, want %v", a.send, singly, got)
+				}
 			}
 		})
 	}
@@ -154,9 +159,9 @@ type reading struct {
 	status int // of the error that ended it; 0 for none
 }
 
-// run sends the attack and the marker to the edge, and checks everything that
-// does not depend on the verdict.
-func (a attack) run(t *testing.T, e *edge, rec *recorder) reading {
+// run sends the attack, so many bytes at a time, and the marker to the edge, and
+// checks everything that does not depend on the verdict.
+func (a attack) run(t *testing.T, e *edge, rec *recorder, size int) reading {
 	t.Helper()
 	nc, err := net.Dial("tcp", e.address)
 	if err != nil {
@@ -164,7 +169,7 @@ func (a attack) run(t *testing.T, e *edge, rec *recorder) reading {
 	}
 	defer nc.Close()
 	_ = nc.SetDeadline(time.Now().Add(patience))
-	go func() { _, _ = io.WriteString(nc, a.send+marker) }() // the edge may close before it has read all
+	go a.write(nc, size)
 	var in []byte
 	if a.verdict.open {
 		if in, err = readAnswers(nc, a.verdict.asks); err != nil {
@@ -213,6 +218,17 @@ func (a attack) run(t *testing.T, e *edge, rec *recorder) reading {
 		t.Errorf("%.1000q: %d requests at the origin, %d answers", a.send, len(got.asks), good)
 	}
 	return got
+}
+
+// write sends the attack and the marker. The edge may close the connection before
+// it has read all.
+func (a attack) write(nc net.Conn, size int) {
+	for send := range slices.Chunk([]byte(a.send), max(size, 1)) {
+		if _, err := nc.Write(send); err != nil {
+			return
+		}
+	}
+	_, _ = io.WriteString(nc, marker)
 }
 
 // checkFields looks at the fields of a request of the attack.

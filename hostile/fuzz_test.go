@@ -25,7 +25,7 @@ func FuzzForward(f *testing.F) {
 		if len(send) == 0 {
 			return
 		}
-		got := attack{send: string(send), verdict: want}.run(t, e, rec)
+		got := attack{send: string(send), verdict: want}.run(t, e, rec, len(send))
 		asks := want.asksAll()
 		if !slices.EqualFunc(got.asks, asks, sameAsk) || got.status != want.status {
 			t.Errorf("%q asks the origin\n\t%s\nand is answered %d at the end, want %d and\n\t%s", send,

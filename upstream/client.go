@@ -131,7 +131,12 @@ func (c *Client) failed(ctx context.Context, s *Service, f *Failure) {
 		return // given up: nobody wanted it any more, or the client broke off
 	}
 	c.failures.Add(1)
+	c.warn("origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
+}
+
+// warn logs a warning, unless there was one this very second.
+func (c *Client) warn(msg string, args ...any) {
 	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
-		c.cfg.Log.Warn("origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
+		c.cfg.Log.Warn(msg, args...)
 	}
 }

@@ -31,6 +31,7 @@ var errStale = errors.New("the connection cannot be used again")
 type originConn struct {
 	net.Conn
 	timeout time.Duration
+	surplus func(n int)     // told of bytes that belong to no answer
 	raw     syscall.RawConn // of an unencrypted connection; nil otherwise
 
 	mu      sync.Mutex // all below
@@ -40,8 +41,8 @@ type originConn struct {
 	written bool  // some of it has been
 }
 
-func newOriginConn(nc net.Conn, timeout time.Duration) *originConn {
-	oc := &originConn{Conn: nc, timeout: timeout}
+func newOriginConn(nc net.Conn, timeout time.Duration, surplus func(n int)) *originConn {
+	oc := &originConn{Conn: nc, timeout: timeout, surplus: surplus}
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		oc.raw, _ = tcp.SyscallConn()
 	}
@@ -104,6 +105,7 @@ func (oc *originConn) Read(p []byte) (int, error) {
 		}
 		return 0, malformed
 	case passed < n:
+		oc.surplus(n - passed)
 		oc.ended = io.EOF // at once, so that the connection is not kept
 		return passed, io.EOF
 	}

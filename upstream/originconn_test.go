@@ -2,12 +2,24 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
+
+// logCh gets what is logged, a record at a time.
+type logCh chan string
+
+// Write implements io.Writer.
+func (ch logCh) Write(p []byte) (int, error) {
+	ch <- string(p)
+	return len(p), nil
+}
 
 // What an origin sends behind an answer is not given to who waits for a
 // connection just then.
@@ -23,6 +35,7 @@ func TestOriginConnSurplus(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			askedCh, answerCh := make(chan struct{}), make(chan struct{})
 			var asked atomic.Int32
+			logCh := make(logCh, 8)
 			c := newClient(t, serveRaw(t, func(nc net.Conn) {
 				if _, err := readRequest(nc); err != nil {
 					return
@@ -35,7 +48,7 @@ func TestOriginConnSurplus(t *testing.T) {
 				<-answerCh
 				io.WriteString(nc, tt.sent)
 				io.Copy(io.Discard, nc)
-			}))
+			}), func(cfg *Config) { cfg.Log = slog.New(slog.NewTextHandler(logCh, nil)) })
 			dialCh, dial := make(chan struct{}, 1), c.dial
 			waitsCh := make(chan struct{}, 2)
 			dialCh <- struct{}{}
@@ -58,6 +71,9 @@ func TestOriginConnSurplus(t *testing.T) {
 			dialCh <- struct{}{}
 			if got, want := describe(b.result()), "answer second"; got != want {
 				t.Errorf("the second gets %s, want %s", got, want)
+			}
+			if got, want := receive(t, logCh, "warning"), fmt.Sprintf("bytes=%d", len(extra)); !strings.Contains(got, want) {
+				t.Errorf("the log says %q, want %s", got, want)
 			}
 		})
 	}

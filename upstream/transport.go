@@ -102,7 +102,7 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 			if err != nil {
 				return nil, err
 			}
-			return newOriginConn(nc, c.cfg.AnswerTimeout), nil
+			return c.originConn(nc, address), nil
 		},
 		DisableCompression:     true, // the body passes as it is
 		MaxIdleConnsPerHost:    min(c.cfg.MaxOpen, 64),
@@ -126,7 +126,7 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 			if nc, err = c.encrypt(ctx, nc, config, address); err != nil {
 				return nil, err
 			}
-			return newOriginConn(nc, c.cfg.AnswerTimeout), nil
+			return c.originConn(nc, address), nil
 		}
 	}
 	return t
@@ -148,6 +148,13 @@ func (c *Client) connect(ctx context.Context, set setting, network, address stri
 		return nil, &connectError{err}
 	}
 	return nc, nil
+}
+
+// originConn makes a connection to that address what net/http uses.
+func (c *Client) originConn(nc net.Conn, address string) *originConn {
+	return newOriginConn(nc, c.cfg.AnswerTimeout, func(n int) {
+		c.warn("origin sends more than its answer, the connection is closed", "origin", address, "bytes", n)
+	})
 }
 
 // encrypt does the TLS handshake with the host of address. The error is a
