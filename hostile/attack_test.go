@@ -116,9 +116,14 @@ func TestAttackNames(t *testing.T) {
 
 // What the origin receives is one well-formed request for each that the edge
 // has accepted, or the client is told no and the connection ends.
-func TestAttacks(t *testing.T) {
+func TestAttacks(t *testing.T) { testAttacks(t) }
+
+// The same where requests share their answers.
+func TestAttacksShared(t *testing.T) { testAttacks(t, "-share-all") }
+
+func testAttacks(t *testing.T, args ...string) {
 	rec := startRecorder(t)
-	e := startEdge(t, rec.address())
+	e := startEdge(t, rec.address(), args...)
 	breaks := 0 // attacks of which the origin may have got the beginning
 	for _, a := range allAttacks() {
 		if a.verdict.status != 0 && len(a.send) > maxContent {

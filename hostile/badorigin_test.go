@@ -64,31 +64,43 @@ func TestMisdeedNames(t *testing.T) {
 // Whatever an origin answers, its client gets an answer that is whole, or 502,
 // or is cut off; others get what is theirs; and who is held meanwhile gets what
 // is published.
-func TestMisdeeds(t *testing.T) {
-	for name, args := range map[string][]string{"each asks": nil, "shared": {"-share-all"}} {
-		t.Run(name, func(t *testing.T) {
-			o := startBadOrigin(t, allMisdeeds())
-			e := startEdge(t, o.address(), append(args, "-origin-timeout", "1s")...)
-			t.Run("misdeeds", func(t *testing.T) {
-				for i, d := range o.misdeeds {
-					t.Run(d.name, func(t *testing.T) {
-						t.Parallel()
-						held := hold(t, e, i)
-						d.check(t, i, e)
-						for n := range 3 {
-							own(t, e, fmt.Sprintf("/own/%d-%d", i, n))
-						}
-						held.wantPublished(t, e, i)
-					})
+func TestMisdeeds(t *testing.T) { testMisdeeds(t, allMisdeeds()) }
+
+// The same where requests share their answers: these are kept together first.
+func TestMisdeedsShared(t *testing.T) { testMisdeeds(t, allMisdeeds(), "-share-all") }
+
+// The same to requests with more content than can be kept together.
+func TestMisdeedsUpload(t *testing.T) {
+	var misdeeds []misdeed
+	for _, d := range slices.Concat(statusLineMisdeeds, fieldMisdeeds, lengthMisdeeds, chunkMisdeeds, surplusMisdeeds, interimMisdeeds) {
+		if d.method == "" {
+			d.method, d.content = http.MethodPost, strings.Repeat("a", 2*maxContent)
+			misdeeds = append(misdeeds, d)
+		}
+	}
+	testMisdeeds(t, misdeeds)
+}
+
+func testMisdeeds(t *testing.T, misdeeds []misdeed, args ...string) {
+	o := startBadOrigin(t, misdeeds)
+	e := startEdge(t, o.address(), append(args, "-origin-timeout", "1s")...)
+	t.Run("misdeeds", func(t *testing.T) {
+		for i, d := range misdeeds {
+			t.Run(d.name, func(t *testing.T) {
+				t.Parallel()
+				held := hold(t, e, i)
+				d.check(t, i, e)
+				for n := range 3 {
+					own(t, e, fmt.Sprintf("/own/%d-%d", i, n))
 				}
+				held.wantPublished(t, e, i)
 			})
-			own(t, e, "/own/end")
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			for _, wrong := range o.wrong {
-				t.Error(wrong)
-			}
-		})
+		}
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, wrong := range o.wrong {
+		t.Error(wrong)
 	}
 }
 

@@ -113,6 +113,7 @@ func differences(t *testing.T, netHTTP, node *peer, nodeVersion string) string {
 		}
 	}
 	var out strings.Builder
+	fmt.Fprintf(&out, "%d attacks of clients, %d misdeeds of origins.\n\n", len(allAttacks()), len(allMisdeeds()))
 	fmt.Fprintf(&out, "| of %d attacks | net/http | Node.js %s |\n|---|---|---|\n", len(allAttacks()), nodeVersion)
 	for c, what := range []string{
 		"reads the same requests",
