@@ -81,6 +81,61 @@ func TestMisdeedsUpload(t *testing.T) {
 	testMisdeeds(t, misdeeds)
 }
 
+// The same to the edge itself, which asks on behalf of a stream: the stream goes
+// on or ends, and nothing that is no answer becomes a part of it.
+func TestMisdeedsLink(t *testing.T) {
+	var misdeeds []misdeed
+	for _, d := range allMisdeeds() {
+		if d.status == 0 {
+			misdeeds = append(misdeeds, d)
+		}
+	}
+	o := startBadOrigin(t, misdeeds)
+	e := startEdge(t, o.address(), "-origin-timeout", "1s")
+	for i, d := range misdeeds {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			nc, err := net.Dial("tcp", e.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			_ = nc.SetDeadline(time.Now().Add(patience))
+			if _, err := io.WriteString(nc, request(fmt.Sprintf("GET /link/%d HTTP/1.1", i), nil, "")); err != nil {
+				t.Fatal(err)
+			}
+			inCh := make(chan []byte)
+			go func() {
+				in, _ := io.ReadAll(nc) // until the stream ends, or the test closes it
+				inCh <- in
+			}()
+			var in []byte
+			for asked := 0; asked < 2 && in == nil; { // what came of the first is known by the second
+				select {
+				case <-o.doneCh[i]:
+					asked++
+				case in = <-inCh:
+				case <-time.After(patience):
+					t.Fatal("the link is not asked for again, and the stream does not end")
+				}
+			}
+			if in == nil {
+				nc.Close()
+				in = <-inCh
+			}
+			m, _, err := readResponse(in, http.MethodGet, true)
+			switch {
+			case err != nil && err != errShort || !strings.Contains(string(in), "begins"):
+				t.Errorf("%.1000q: the client gets %.1000q: %v", d.answer, in, err)
+			case strings.Contains(string(in), poison):
+				t.Errorf("%.1000q: the client gets %.1000q", d.answer, in)
+			case err == nil && m.content != "begins":
+				t.Errorf("%.1000q: the client gets %.1000q", d.answer, m.content)
+			}
+		})
+	}
+}
+
 func testMisdeeds(t *testing.T, misdeeds []misdeed, args ...string) {
 	o := startBadOrigin(t, misdeeds)
 	e := startEdge(t, o.address(), append(args, "-origin-timeout", "1s")...)
@@ -111,6 +166,7 @@ func TestUnasked(t *testing.T) {
 	o := startBadOrigin(t, []misdeed{{answer: good("hello"), then: func(nc net.Conn) {
 		<-answeredCh
 		_, _ = io.WriteString(nc, poisoned)
+		_, _ = io.Copy(io.Discard, nc) // it has arrived when the connection ends
 		sentCh <- struct{}{}
 	}}})
 	e := startEdge(t, o.address())
@@ -260,6 +316,7 @@ func (c heldClient) wantPublished(t *testing.T, e *edge, i int) {
 type badOrigin struct {
 	listener net.Listener
 	misdeeds []misdeed
+	doneCh   []chan struct{} // gets word of each time, if somebody waits for it
 
 	mu    sync.Mutex // all below
 	wrong []string   // what is no request
@@ -273,6 +330,9 @@ func startBadOrigin(t *testing.T, misdeeds []misdeed) *badOrigin {
 		t.Fatal(err)
 	}
 	o := &badOrigin{listener: listener, misdeeds: misdeeds}
+	for range misdeeds {
+		o.doneCh = append(o.doneCh, make(chan struct{}, 1))
+	}
 	go o.acceptLoop()
 	t.Cleanup(func() {
 		listener.Close()
@@ -335,7 +395,10 @@ func (o *badOrigin) answer(nc net.Conn, m *message) bool {
 		if err != nil {
 			return false
 		}
-		return o.misdeeds[i].do(nc)
+		return o.misdeeds[i].do(nc, o.doneCh[i])
+	case "link":
+		_, err := io.WriteString(nc, good("begins", "Grip-Link: </bad/"+number+">; rel=next"))
+		return err == nil
 	case "hold": // with another answer behind it, always
 		_, err := io.WriteString(nc, good("", "Grip-Hold: response", "Grip-Channel: held-"+number+"; prev-id=1")+poisoned)
 		return err == nil
@@ -347,8 +410,12 @@ func (o *badOrigin) answer(nc net.Conn, m *message) bool {
 
 // do answers a request, and reports whether the connection can take another
 // one.
-func (d misdeed) do(nc net.Conn) bool {
+func (d misdeed) do(nc net.Conn, doneCh chan<- struct{}) bool {
 	_, _ = io.WriteString(nc, d.answer)
+	select {
+	case doneCh <- struct{}{}:
+	default:
+	}
 	if d.then != nil {
 		d.then(nc)
 	}

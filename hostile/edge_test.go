@@ -30,7 +30,7 @@ const builtAs = "MARQUEE_HOSTILE_EDGE"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.fuzz").Value.String() == "" {
-		_ = flag.Set("test.parallel", "16") // tests wait more than they work
+		_ = flag.Set("test.parallel", "64") // tests wait more than they work
 	}
 	os.Exit(withBinary(m.Run))
 }

@@ -35,13 +35,17 @@ type Answer struct {
 	Asked time.Time
 	// Body is the rest of a body that is too long, or comes too slowly, to be
 	// kept together. Whoever gets it closes it: until then the request counts
-	// as open. A hold, of mode stream, begins when it has come to its end, and so
+	// as open. One whose length the origin has given comes without a pause: it
+	// fails when there is one of Config.AnswerTimeout. One that has none may be
+	// waiting for news. A hold, of mode stream, begins when it has come to its end, and so
 	// does what follows from Next.
 	Body io.ReadCloser
 
 	// Personal: it is for the one whose request was put, and for nobody with an
 	// equal one.
 	Personal bool
+
+	announced bool // the origin has given the length of the content
 }
 
 // A Failure is an answer that the edge gives because it got none.

@@ -56,6 +56,9 @@ func (c *Client) fetch(ctx context.Context, r *Request) (*Answer, *Failure) {
 			cancel(nil)
 		} else {
 			a.Body = &openBody{ReadCloser: a.Body, closed: func() { cancel(nil) }}
+			if a.announced {
+				a.Body.(*openBody).patience = c.cfg.AnswerTimeout
+			}
 		}
 		return a, nil
 	}
@@ -136,6 +139,8 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 		Response: grip.Response{Code: resp.StatusCode, Reason: reason(resp.Status), Header: header},
 		Length:   resp.ContentLength,
 		Personal: personal(header, false),
+
+		announced: resp.ContentLength >= 0,
 	}
 	if a.Response.Code < 200 {
 		return nil, fmt.Errorf("%w: status %d to a request without Upgrade", errUnwritten, a.Response.Code)
@@ -206,7 +211,7 @@ func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer,
 	out := &Answer{
 		Response: in.Response, Length: int64(len(in.Response.Body)),
 		Hold: in.Hold, Next: in.Next, Gone: in.Gone, Named: in.Named,
-		Body: rest,
+		Body: rest, announced: a.announced,
 	}
 	if rest != nil {
 		out.Length = -1
@@ -223,8 +228,18 @@ func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer,
 // openBody is a body with something to do when it is closed.
 type openBody struct {
 	io.ReadCloser
-	closed func()
-	once   sync.Once
+	closed   func()
+	patience time.Duration // how long a Read may take; 0 for any time
+	once     sync.Once
+}
+
+// Read implements io.Reader.
+func (b *openBody) Read(p []byte) (int, error) {
+	if b.patience > 0 {
+		timer := time.AfterFunc(b.patience, func() { b.Close() })
+		defer timer.Stop()
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // Close implements io.Closer. It may be called again, and during a Read, which

@@ -288,6 +288,42 @@ func TestFetchSlowStream(t *testing.T) {
 	}
 }
 
+// TestFetchStall: a body whose length is known may not be silent for longer than
+// an answer may take to begin.
+func TestFetchStall(t *testing.T) {
+	for _, tt := range []struct{ name, fields string }{
+		{"answer", ""},
+		{"beginning of a stream", "Grip-Hold: stream\r\nGrip-Channel: a\r\n"},
+		{"answer with a next link", "Grip-Link: </b>; rel=next\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newBubbleClient(t, func(w http.ResponseWriter, r *http.Request) {
+					nc, _, err := w.(http.Hijacker).Hijack()
+					if err != nil {
+						panic(err)
+					}
+					defer nc.Close()
+					io.WriteString(nc, head("HTTP/1.1 200 OK", tt.fields+"Content-Length: 400000")+strings.Repeat("x", 200_000))
+					io.Copy(io.Discard, nc)
+				})
+				r := ask(t, c, get("k"), false).result()
+				if r.Answer == nil || r.Answer.Body == nil {
+					t.Fatalf("got %s, want a body that follows", describe(r))
+				}
+				begun := time.Now()
+				if _, err := io.Copy(io.Discard, r.Answer.Body); err == nil {
+					t.Error("the body comes to an end")
+				}
+				if d := time.Since(begun); d != patience {
+					t.Errorf("it fails after %v, want %v", d, patience)
+				}
+				r.Answer.Body.Close()
+			})
+		})
+	}
+}
+
 // TestFetchStreamTorn: who reads a stream that does not come to its end learns
 // of it.
 func TestFetchStreamTorn(t *testing.T) {

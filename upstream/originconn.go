@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -27,7 +28,8 @@ var errStale = errors.New("the connection cannot be used again")
 //
 // What the origin sends by itself can be told from an answer as long as it has
 // arrived before the next request goes out; what is on its way by then cannot,
-// HTTP/1.1 has nothing to tell it by.
+// HTTP/1.1 has nothing to tell it by. With TLS neither can what has arrived, but
+// has not been read yet.
 type originConn struct {
 	net.Conn
 	timeout time.Duration
@@ -65,34 +67,64 @@ func traced(ctx context.Context, method string) context.Context {
 func (oc *originConn) begin(head bool) {
 	oc.mu.Lock()
 	defer oc.mu.Unlock()
-	oc.stale = oc.framing.state != answered || oc.pending()
+	oc.stale = oc.framing.state != answered
 	oc.written = false
 	oc.framing.begin(head)
 }
 
-// pending reports whether there is something to be read, or will never be.
-func (oc *originConn) pending() bool {
-	if oc.raw == nil {
-		return false
-	}
-	var err error
-	controlErr := oc.raw.Control(func(fd uintptr) {
-		_, _, err = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	})
-	return controlErr != nil || err != unix.EAGAIN && err != unix.EINTR
-}
-
 // Read implements net.Conn.
-func (oc *originConn) Read(p []byte) (int, error) {
-	oc.mu.Lock()
-	ended := oc.ended
-	oc.mu.Unlock()
-	if ended != nil {
+func (oc *originConn) Read(p []byte) (n int, err error) {
+	if ended := oc.hasEnded(); ended != nil {
 		return 0, ended
 	}
-	n, err := oc.Conn.Read(p)
+	if oc.raw == nil {
+		n, err = oc.Conn.Read(p)
+		oc.mu.Lock()
+		defer oc.mu.Unlock()
+		return oc.judge(p, n, err)
+	}
+	// Reading and judging are one: in between, a request could be written.
+	closed := oc.raw.Read(func(fd uintptr) (done bool) {
+		oc.mu.Lock()
+		defer oc.mu.Unlock()
+		for n, err = unix.Read(int(fd), p); err == unix.EINTR; {
+			n, err = unix.Read(int(fd), p)
+		}
+		switch {
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			n, err = 0, os.NewSyscallError("read", err)
+		case n == 0 && len(p) > 0:
+			err = io.EOF
+		}
+		n, err = oc.judge(p, n, err)
+		return true
+	})
+	if closed != nil {
+		return 0, closed
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (oc *originConn) Write(p []byte) (int, error) {
+	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
+	if oc.begun() {
+		return oc.Conn.Write(p)
+	}
+	return oc.writeFirst(p)
+}
+
+// hasEnded returns what there is instead of more to read; nil, there is more.
+func (oc *originConn) hasEnded() error {
 	oc.mu.Lock()
 	defer oc.mu.Unlock()
+	return oc.ended
+}
+
+// judge makes of what has been read what net/http gets. With mu.
+func (oc *originConn) judge(p []byte, n int, err error) (int, error) {
 	passed, malformed := 0, error(nil)
 	if oc.written {
 		passed, malformed = oc.framing.next(p[:n])
@@ -113,22 +145,35 @@ func (oc *originConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn.
-func (oc *originConn) Write(p []byte) (int, error) {
-	if !oc.usable() {
+// begun reports whether some of the request has been written.
+func (oc *originConn) begun() bool {
+	oc.mu.Lock()
+	defer oc.mu.Unlock()
+	return oc.written
+}
+
+// writeFirst writes the beginning of a request, or nothing: then net/http asks on
+// another connection. Looking for what must not be there and writing are one, and
+// short: on a connection where nothing is asked a write does not wait.
+func (oc *originConn) writeFirst(p []byte) (int, error) {
+	oc.mu.Lock()
+	defer oc.mu.Unlock()
+	if oc.stale || oc.ended != nil || oc.pending() {
+		oc.stale = true
 		return 0, errStale
 	}
-	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
+	oc.written = true
 	return oc.Conn.Write(p)
 }
 
-// usable reports whether a request can be written, and notes that it is.
-func (oc *originConn) usable() bool {
-	oc.mu.Lock()
-	defer oc.mu.Unlock()
-	if !oc.written {
-		oc.stale = oc.stale || oc.ended != nil
-		oc.written = !oc.stale
+// pending reports whether there is something to be read, or will never be.
+func (oc *originConn) pending() bool {
+	if oc.raw == nil {
+		return false
 	}
-	return !oc.stale
+	var err error
+	closed := oc.raw.Control(func(fd uintptr) {
+		_, _, err = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	return closed != nil || err != unix.EAGAIN && err != unix.EINTR
 }

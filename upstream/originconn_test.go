@@ -79,15 +79,14 @@ func TestOriginConnSurplus(t *testing.T) {
 	}
 }
 
-// A connection that the origin has closed, or on which it has spoken, is not
-// asked on: not even what may not be asked twice is lost.
+// A connection that the origin has closed, or on which it has spoken, is not kept:
+// not even what may not be asked twice is lost on it.
 func TestOriginConnStale(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		spoil func(nc net.Conn)
 	}{
 		{"closed", func(nc net.Conn) { nc.(*net.TCPConn).CloseWrite() }},
-		{"reset", func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }},
 		{"an answer to nothing", func(nc net.Conn) { io.WriteString(nc, head("HTTP/1.1 408 Too slow", "Content-Length: 0")) }},
 		{"a line end", func(nc net.Conn) { io.WriteString(nc, "\r\n") }},
 	} {
@@ -103,19 +102,63 @@ func TestOriginConnStale(t *testing.T) {
 				if !fresh {
 					<-spoilCh
 					tt.spoil(nc)
-					close(spoiltCh)
 				}
 				io.Copy(io.Discard, nc)
+				if !fresh {
+					close(spoiltCh)
+				}
 			}))
 			if got := describe(ask(t, c, get(""), false).result()); got != "answer ok" {
 				t.Fatalf("the first gets %s", got)
 			}
 			close(spoilCh)
-			receive(t, spoiltCh, "spoiling")
+			receive(t, spoiltCh, "end of the spoilt connection")
 			r := get("")
 			r.Method, r.Body = http.MethodPost, []byte("x")
 			if got := describe(ask(t, c, r, false).result()); got != "answer ok" {
 				t.Errorf("the second gets %s", got)
+			}
+		})
+	}
+}
+
+// What has arrived before a request is written is found, though nobody has read
+// it yet.
+func TestOriginConnPending(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(nc *net.TCPConn)
+	}{
+		{"closed", func(nc *net.TCPConn) { nc.CloseWrite() }},
+		{"reset", func(nc *net.TCPConn) { nc.SetLinger(0); nc.Close() }},
+		{"a byte", func(nc *net.TCPConn) { nc.Write([]byte("x")) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spoilCh, wroteCh := make(chan struct{}), make(chan []byte, 1)
+			address := serveRaw(t, func(nc net.Conn) {
+				<-spoilCh
+				tt.spoil(nc.(*net.TCPConn))
+				in, _ := io.ReadAll(nc)
+				wroteCh <- in
+			})
+			nc, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			oc := newOriginConn(nc, patience, func(int) {})
+			oc.begin(false)
+			if oc.pending() {
+				t.Error("something has come before it was sent")
+			}
+			close(spoilCh)
+			eventually(t, "it has come", oc.pending)
+			if n, err := oc.Write([]byte("GET / HTTP/1.1\r\n")); n != 0 || err != errStale {
+				t.Errorf("%d bytes are written, %v, want none, %v", n, err, errStale)
+			}
+			oc.Close()
+			if in := receive(t, wroteCh, "end of the connection"); len(in) > 0 {
+				t.Errorf("the origin gets %q", in)
 			}
 		})
 	}
