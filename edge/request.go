@@ -298,7 +298,7 @@ func (l *loop) appendKey(req *httpparse.Request, w way) {
 
 // removed reports whether a request field, its name in lower case, ends at the
 // edge: it is for this connection only, or the edge writes it itself, or it
-// would let a client speak as a GRIP proxy.
+// would let a client speak as a GRIP proxy, or it poses as one of these.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
@@ -320,8 +320,8 @@ func ofProxy(name []byte) bool {
 }
 
 // disguised reports whether a name in lower case stands for that of a field which
-// proxies write, where - and _ are the same: such is what programs see of a
-// request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
+// proxies write or remove, where - and _ are the same: such is what programs see
+// of a request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
 // keep to them.
 func disguised(name []byte) bool {
 	if bytes.IndexByte(name, '_') < 0 {
@@ -335,7 +335,8 @@ func disguised(name []byte) bool {
 		}
 	}
 	switch string(plain) {
-	case "content-length", "transfer-encoding", "cdn-loop":
+	case "content-length", "transfer-encoding", "accept-encoding", "keep-alive",
+		"proxy-connection", "proxy-authorization", "cdn-loop":
 		return true
 	}
 	return ofProxy(plain) || bytes.HasPrefix(plain, []byte("x-forwarded-")) || bytes.HasPrefix(plain, []byte(origPrefix))
