@@ -297,11 +297,17 @@ func (h *Hub) enter(shard int, w *Watch) (Standing, []*Delivery) {
 	return standing, at
 }
 
-// resume is Shard.Resume's part: the watch stays registered even if it is behind.
-func (h *Hub) resume(shard int, w *Watch) (Standing, []*Delivery) {
+// join registers a watch whose channels are others now.
+func (h *Hub) join(shard int, w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attach(shard, w)
+}
+
+// standing compares for a watch that is registered, and stays so.
+func (h *Hub) standing(w *Watch) (Standing, []*Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	return h.compare(w)
 }
 

@@ -66,6 +66,10 @@ type Watch struct {
 	// is why the watch pauses then. held is how far that item has come.
 	filtering *Delivery
 	held      *progress
+	// uncompared: it paused for a filter before the comparison with what has passed
+	// through the hub, which comes when it goes on. outdated: what the origin said
+	// last is, whatever that comparison finds.
+	uncompared, outdated bool
 
 	round     int32 // of items on every channel: the one that is not complete
 	arrived   int   // channels that have had an item in it
