@@ -82,7 +82,7 @@ func (s *Shard) Filtered(w *Watch, d *Delivery, content []byte, drop bool) {
 	held.answered()
 	for len(w.waiting) > 0 && !w.paused && w.places != nil {
 		d := w.next()
-		s.apply(w, d, nil, w.judge(&d.item))
+		s.apply(w, d, nil, w.verdict(d))
 	}
 	if w.uncompared && w.Group != nil && s.compare(w) == Behind {
 		s.missed(w)
@@ -99,7 +99,7 @@ func (s *Shard) replay(w *Watch) {
 		if !w.watches(d.item.Channel) {
 			continue
 		}
-		v := w.judge(&d.item)
+		v := w.verdict(d)
 		if v == misses {
 			unseen := w.hinted(&d.item) || d.item.ID == ""
 			w.outdated = w.outdated || unseen && !d.start.Before(w.Asked)
@@ -118,7 +118,7 @@ func (s *Shard) catchUp(w *Watch, at []*Delivery) {
 		if w.paused {
 			w.wait(d)
 		} else {
-			s.apply(w, d, nil, w.judge(&d.item))
+			s.apply(w, d, nil, w.verdict(d))
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
 	}
 	for standing == AtHand {
 		d := at[0]
-		if v := w.judge(&d.item); v != answers {
+		if v := w.verdict(d); v != answers {
 			s.apply(w, d, nil, v)
 		} else if a := s.answerNow(w, d); a != nil {
 			return AtHand, a
@@ -284,7 +284,7 @@ func (s *Shard) beginNext() {
 					w.Group.Tally.add(tally{Shed: int64(w.Group.Len())}, maxWaiting)
 				}
 			default:
-				s.apply(w, d, p, w.judge(&d.item))
+				s.apply(w, d, p, w.verdict(d))
 			}
 		}
 		clear(s.passed)

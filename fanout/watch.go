@@ -105,6 +105,16 @@ const (
 	supersedes                // the watched answer is no longer the newest
 )
 
+// verdict says what d means for w, which watches its channel. An item that comes
+// late tells nothing new to who has asked the origin after it was published.
+func (w *Watch) verdict(d *Delivery) verdict {
+	v := w.judge(&d.item)
+	if d.outdated && (v == misses || v == supersedes) && w.Asked.After(d.start) {
+		return ignore
+	}
+	return v
+}
+
 // judge says what item means for w, which watches the item's channel.
 func (w *Watch) judge(item *grip.Item) verdict {
 	c := &w.Channels[w.index(item.Channel)]
