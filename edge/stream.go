@@ -191,8 +191,12 @@ func (s *stream) hold(channels []grip.Channel) {
 	s.state, s.failures = following, 0
 	s.track(channels)
 	standing := s.follow(channels)
+	if standing == fanout.Behind && s.next == nil {
+		s.goOnUnasked()
+		standing = fanout.Holding
+	}
 	switch {
-	case s.state != following: // has ended, or waits for a filter's answer
+	case s.state != following: // has ended, or asks its link
 	case standing == fanout.Behind:
 		s.ask(s.loop.shard.Moved(&s.watch))
 	default:
@@ -250,7 +254,10 @@ func (s *stream) expired() {
 			s.loop.links.set(s, left)
 			return
 		}
-		s.loop.shard.Pause(&s.watch)
+		if !s.loop.shard.Pause(&s.watch) {
+			s.loop.links.set(s, nextTick) // a filter is being asked
+			return
+		}
 		s.ask(time.Time{})
 	}
 }
@@ -277,7 +284,7 @@ func (s *stream) Superseded() {}
 // Missed implements fanout.Asker.
 func (s *stream) Missed() {
 	if s.next == nil {
-		s.loop.shard.Resume(&s.watch, s.watch.Channels) // there is nobody to ask
+		s.goOnUnasked()
 		return
 	}
 	notBefore := s.loop.shard.Moved(&s.watch)
@@ -285,6 +292,14 @@ func (s *stream) Missed() {
 		notBefore = later(notBefore, c.cutOff())
 	}
 	s.ask(notBefore)
+}
+
+// goOnUnasked lets streams go on that were to ask their link and have none. Only
+// hints say so: a channel without a link has no prev-id (GRIP §4.1).
+func (s *stream) goOnUnasked() {
+	for s.loop.shard.Resume(&s.watch, s.watch.Channels) == fanout.Behind {
+		// Another hint has waited meanwhile, and has been taken account of.
+	}
 }
 
 // Closed implements fanout.Asker.
