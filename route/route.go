@@ -91,6 +91,11 @@ type Route struct {
 	SlowBytes    int
 	SlowChannels []SlowChannel
 
+	// MaxHead is how long the head of a request may be and MaxBody how long its
+	// content, both in bytes; 0 where the route does not say.
+	MaxHead int
+	MaxBody int64
+
 	// For WebSocket only.
 	Session      bool
 	SockJSPath   string
@@ -126,6 +131,8 @@ var conditionOptions = map[string]setting[Route]{
 	"slow":            {set: func(r *Route, v string) (err error) { r.Slow, err = ParseSlowPolicy(v); return err }},
 	"slow_bytes":      {set: func(r *Route, v string) (err error) { r.SlowBytes, err = parseSlowBytes(v); return err }},
 	"slow_channel":    {repeats: true, set: addSlowChannel},
+	"max_head":        {set: func(r *Route, v string) (err error) { r.MaxHead, err = parseMaxHead(v); return err }},
+	"max_body":        {set: func(r *Route, v string) (err error) { r.MaxBody, err = parseMaxBody(v); return err }},
 	"session":         {flag: true, set: func(r *Route, _ string) error { r.Session = true; return nil }},
 	"sockjs":          {set: func(r *Route, v string) error { r.SockJSPath = v; return checkPath(v) }},
 	"sockjs_as_path":  {set: func(r *Route, v string) error { r.SockJSAsPath = v; return checkPath(v) }},
@@ -250,6 +257,12 @@ func (r *Route) String() string {
 	}
 	for _, s := range r.SlowChannels {
 		w.value("slow_channel", s.Pattern+":"+s.Policy.String())
+	}
+	if r.MaxHead > 0 {
+		w.value("max_head", strconv.Itoa(r.MaxHead))
+	}
+	if r.MaxBody > 0 {
+		w.value("max_body", strconv.FormatInt(r.MaxBody, 10))
 	}
 	w.flag("session", r.Session)
 	w.value("sockjs", r.SockJSPath)

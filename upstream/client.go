@@ -132,6 +132,10 @@ func (c *Client) failed(ctx context.Context, s *Service, f *Failure) {
 	}
 	c.failures.Add(1)
 	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
-		c.cfg.Log.Warn("origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
+		attrs := []any{"origin", s.String(), "code", f.Code, "err", f.Err}
+		if remedy := remedy(f.Err); remedy != "" {
+			attrs = append(attrs, "remedy", remedy)
+		}
+		c.cfg.Log.Warn("origin gives no good answer", attrs...)
 	}
 }
