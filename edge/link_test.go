@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,5 +127,136 @@ func TestLinkDuringFilter(t *testing.T) {
 			r.publish(streamItem("c", 2, "two"))
 			c.wantChunk("two")
 		})
+	}
+}
+
+// A link is relative to the URL of the answer that it came with, wherever that was
+// asked, but what is told when a client has gone to that of the client's request
+// (GRIP reference 1.3, 4.4).
+func TestRelativeLinks(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		next []string // in the answers, one after the other
+		want []string // where they lead
+	}{
+		{"paths", []string{"/b/c/next", "after", "../d"}, []string{"headline.example/b/c/next", "headline.example/b/c/after", "headline.example/b/d"}},
+		{"URLs", []string{"http://headline.example/b/c/next", "after", "/e"}, []string{"headline.example/b/c/next", "headline.example/b/c/after", "headline.example/e"}},
+		{"of another host", []string{"http://OTHER/x/next"}, []string{"OTHER/x/next", "OTHER/x/then", "OTHER/x/then"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			askedCh := make(chan string, 10)
+			note := func(req *http.Request) { askedCh <- req.Method + " " + req.Host + req.URL.Path }
+			other := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				note(req)
+				holdStream(w, "c")
+				w.Header().Set("Grip-Link", "<then>; rel=next")
+			}))
+			nextCh := make(chan string, len(tt.next))
+			for _, next := range tt.next {
+				nextCh <- strings.ReplaceAll(next, "OTHER", other)
+			}
+			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				note(req)
+				if req.Method != http.MethodGet {
+					return
+				}
+				holdStream(w, "c")
+				w.Header().Add("Grip-Link", "<left>; rel=gone")
+				select {
+				case next := <-nextCh:
+					w.Header().Add("Grip-Link", "<"+next+">; rel=next")
+				default:
+				}
+			}))
+			c := r.dial()
+			c.get("/room/1/stream")
+			c.wantStatus(200)
+			await(t, askedCh, "the stream")
+			for _, want := range tt.want {
+				r.waitLinked()
+				r.publish(hintItem("c"))
+				if got := await(t, askedCh, "the link"); got != "GET "+strings.ReplaceAll(want, "OTHER", other) {
+					t.Errorf("asked %s, want GET %s", got, want)
+				}
+			}
+			r.waitLinked()
+			c.leave()
+			if got, want := await(t, askedCh, "the gone link"), "POST headline.example/room/1/left"; got != want {
+				t.Errorf("told %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// Who comes to where other streams are joins them only if the origin wants the
+// same of both from there on, whatever it wanted when they began (GRIP reference
+// 4.3).
+func TestStreamsJoinByTheirLastAnswer(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		holdStream(w, "c")
+		w.Header().Set("Grip-Link", "</next>; rel=next")
+		if req.URL.Path == "/next" {
+			holdStream(w, "c; filter=skip-self")
+			w.Header().Set("Grip-Set-Meta", "user=u")
+		}
+	}), "-loops", "1")
+	first := r.dial()
+	first.get("/")
+	first.wantStatus(200)
+	r.waitHolds(1)
+	r.publish(hintItem("c"))
+	r.waitLinked()
+	second, third := r.dial(), r.dial()
+	for _, c := range []*client{second, third} {
+		c.get("/")
+		c.wantStatus(200)
+	}
+	r.waitHolds(3)
+	r.onLoops(func(l *loop) {
+		if n := len(l.streams); n != 2 {
+			t.Errorf("there are streams under %d keys, want 2", n)
+		}
+	})
+	its := streamItem("c", 1, "from u")
+	its.Meta = grip.Meta{{Name: "sender", Value: "u"}}
+	if got := r.publish(its)[0]; got.Written != 2 {
+		t.Errorf("receipt %+v, want 2 written", got)
+	}
+	second.wantChunk("from u")
+	third.wantChunk("from u")
+	r.publish(streamItem("c", 2, "for all"))
+	for _, c := range []*client{first, second, third} {
+		c.wantChunk("for all")
+	}
+}
+
+// A link whose answer is too long to be kept is asked by each of the streams that
+// wait for it, none of which waits for another (GRIP reference 4.3).
+func TestLongLinkOfSeveralStreams(t *testing.T) {
+	const streams = 4
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		holdStream(w, "c")
+		w.Header().Add("Grip-Link", "</next>; rel=next")
+		if req.URL.Path == "/next" {
+			_, _ = io.WriteString(w, long)
+			return
+		}
+		w.Header().Add("Grip-Link", "<"+req.URL.Path+"/gone>; rel=gone") // which makes it another stream
+	}), "-loops", "1")
+	var cs []*client
+	for i := range streams {
+		c := r.dial()
+		c.get(fmt.Sprintf("/%d", i))
+		c.wantStatus(200)
+		cs = append(cs, c)
+	}
+	r.waitHolds(streams)
+	joined := r.edge.origin.Stats().Joined
+	r.publish(hintItem("c"))
+	for _, c := range cs {
+		wantContent(t, c, long)
+	}
+	if got := r.edge.origin.Stats().Joined - joined; got > streams-1 {
+		t.Errorf("%d requests for the link waited for another, want %d at most: once each", got, streams-1)
 	}
 }
