@@ -260,3 +260,44 @@ func TestLongLinkOfSeveralStreams(t *testing.T) {
 		t.Errorf("%d requests for the link waited for another, want %d at most: once each", got, streams-1)
 	}
 }
+
+// A keep-alive comes while a link is asked, too, however long that takes, but not
+// between the parts of its answer (GRIP reference 4.3).
+func TestKeepAliveDuringLink(t *testing.T) {
+	askedCh, goCh, restCh := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		holdStream(w, "c")
+		w.Header().Set("Grip-Link", "</next>; rel=next")
+		w.Header().Set("Grip-Keep-Alive", "ping; timeout=1")
+		if req.URL.Path == "/next" {
+			askedCh <- struct{}{}
+			hang(req, goCh)
+			_, _ = io.WriteString(w, "begin,")
+			_ = http.NewResponseController(w).Flush()
+			hang(req, restCh)
+			_, _ = io.WriteString(w, "end")
+		}
+	}))
+	c := r.dial()
+	c.get("/")
+	c.wantStatus(200)
+	r.waitHolds(1)
+	r.publish(hintItem("c"))
+	await(t, askedCh, "the link at the origin")
+	pass := func() { r.tickUntil(3*time.Second, func() bool { return false }) }
+	pass()
+	c.wantChunk("ping")
+	close(goCh)
+	for data := "ping"; data != "begin,"; { // some may have come meanwhile
+		var err error
+		if data, err = c.readChunk(); err != nil || data != "ping" && data != "begin," {
+			t.Fatalf("chunk %q, %v, want the answer's begin", data, err)
+		}
+	}
+	pass()
+	close(restCh)
+	c.wantChunk("end")
+	r.waitLinked()
+	pass()
+	c.wantChunk("ping")
+}

@@ -224,6 +224,7 @@ func (s *stream) goOn(answer *upstream.Answer) {
 func (s *stream) hold(channels []grip.Channel) {
 	s.state, s.failures = following, 0
 	s.track(channels)
+	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { client.(*conn).armKeepAlive() })
 	standing := s.follow(channels)
 	if standing == fanout.Behind && s.next == nil {
 		s.goOnUnasked()
@@ -234,11 +235,7 @@ func (s *stream) hold(channels []grip.Channel) {
 	case standing == fanout.Behind:
 		s.ask(s.loop.shard.Moved(&s.watch))
 	default:
-		s.group.Each(func(h *fanout.Hold, client fanout.Client) {
-			c := client.(*conn)
-			s.loop.shard.Want(&s.watch, h.Variant)
-			c.armKeepAlive()
-		})
+		s.group.Each(func(h *fanout.Hold, _ fanout.Client) { s.loop.shard.Want(&s.watch, h.Variant) })
 		s.arm()
 	}
 }
