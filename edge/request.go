@@ -363,11 +363,11 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 	return h
 }
 
-// request makes what the origin is asked (GRIP §1.1).
-func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
+// request makes what the origin is asked (GRIP §1.1), of what the client has asked:
+// req is where that comes from, and came its fields without Host.
+func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target string, came grip.Header) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	h := withFields(came, rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)
@@ -385,8 +385,8 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	return &upstream.Request{
 		Service: w.service.up,
-		Method:  method(req.Method),
-		Target:  rt.Target(string(req.Target)),
+		Method:  method,
+		Target:  rt.Target(target),
 		Host:    host,
 		Header:  h,
 		Trusted: w.trusted,
