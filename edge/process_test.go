@@ -41,8 +41,14 @@ type process struct {
 func startProcess(t *testing.T, origin string, args ...string) *process {
 	t.Helper()
 	clearEnv(t)
+	return startProcessWith(t, append([]string{"-origin", origin}, args...))
+}
+
+// startProcessWith is startProcess with the environment's own settings, too.
+func startProcessWith(t *testing.T, args []string) *process {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{
-		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-log-format", "json"}, args...)...)
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-log-format", "json"}, args...)...)
 	cmd.Env = append(os.Environ(), "TEST_BE_EDGE=1")
 	log := &edgeLog{readyCh: make(chan ready, 1)}
 	pipe, err := cmd.StderrPipe()
