@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ func (c *conn) download(answer *upstream.Answer, finish *fanout.Finish) {
 	if err != nil {
 		c.loop.edge.log.Debug("cannot stream to client", "err", err)
 		answer.Body.Close()
-		c.close()
+		c.refuse(http.StatusServiceUnavailable, noStream)
 		return
 	}
 	finished := *answer
@@ -83,7 +84,8 @@ func (s *lease) closeIfDraining() {
 	}
 }
 
-// piece writes what is to go before, and a run of the body, in one writev.
+// piece writes what is to go before, and a run of the body, in one writev, or with
+// TLS in as few records as can be.
 func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 	out := before
 	switch {
@@ -100,9 +102,23 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 		}
 	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := out.WriteTo(s.nc)
-	if err != nil {
+	if err := s.writeAll(out); err != nil {
 		s.left.Store(true)
+		return err
 	}
+	return nil
+}
+
+// writeAll writes buffers, with TLS in one record if they fit.
+func (s *lease) writeAll(out net.Buffers) error {
+	if s.tls == nil {
+		_, err := out.WriteTo(s.nc)
+		return err
+	}
+	s.joined = s.joined[:0]
+	for _, part := range out {
+		s.joined = append(s.joined, part...)
+	}
+	_, err := s.nc.Write(s.joined)
 	return err
 }

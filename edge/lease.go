@@ -25,14 +25,23 @@ import (
 // nothing of a content, while it is streamed.
 const streamStall = time.Minute
 
+// noStream is what a client is told whose connection cannot be taken off the
+// reactor: there are no file descriptors.
+const noStream = "There is no room for so long a transfer."
+
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge
-	nc      net.Conn
-	unread  []byte // read from the socket, not yet consumed
+	socket  net.Conn
+	tls     *session // nil without TLS
+	nc      net.Conn // what is read and written: the socket, or its TLS
+	source  *source
+	unread  []byte // read from nc, not yet consumed
 	buf     []byte // of fill; unread lies in it
+	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
+	pace    pace        // of what the client sends
 	record  *record     // of the request, for the access log; nil for none
 	left    atomic.Bool // the client has left, or does not take any more
 }
@@ -54,9 +63,15 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, nc: nc, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
+		pace:   newPace(streamStall),
 		record: c.record,
+	}
+	if c.tls != nil {
+		s.tls, c.tls = c.tls, nil
+		s.tls.toGoroutine(nc)
+		s.nc = s.tls.tls
 	}
 	c.record = nil
 	s.edge.leases.add(s)
@@ -72,18 +87,22 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	reusable := exchange()
 	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.nc, &conn{unread: s.unread}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, tls: s.tls}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
-	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {
+	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
+		if s.tls != nil {
+			s.tls.closeNotify()
+		}
 		_ = tc.CloseWrite()
-		timer := time.AfterFunc(lingerTimeout, func() { s.nc.Close() })
-		_, _ = io.Copy(io.Discard, s.nc)
+		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })
+		_, _ = io.Copy(io.Discard, tc)
 		timer.Stop()
 	}
-	s.nc.Close()
+	s.socket.Close()
+	s.source.leave()
 	s.edge.departed()
 }
 
@@ -148,7 +167,7 @@ func (s *lease) watch(gone func()) (stop func()) {
 			}
 		}
 		s.left.Store(true)
-		s.edge.ahead.Add(1)
+		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()
 	return func() {
@@ -158,14 +177,17 @@ func (s *lease) watch(gone func()) (stop func()) {
 	}
 }
 
-// fill reads more from the client, behind what is unread.
+// fill reads more from the client, behind what is unread. The error is
+// os.ErrDeadlineExceeded when the client sends too slowly.
 func (s *lease) fill() error {
 	if len(s.unread) == cap(s.buf) {
 		s.buf = make([]byte, 2*len(s.unread)+32<<10)
 	}
 	kept := copy(s.buf, s.unread)
-	_ = s.nc.SetReadDeadline(time.Now().Add(streamStall))
+	began := time.Now()
+	_ = s.nc.SetReadDeadline(began.Add(s.pace.left))
 	n, err := s.nc.Read(s.buf[kept:])
+	s.pace.came(n, time.Since(began))
 	s.unread = s.buf[:kept+n]
 	if err == nil {
 		_ = s.nc.SetReadDeadline(time.Time{})
@@ -200,6 +222,6 @@ func (ls *leases) cut() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for s := range ls.all {
-		s.nc.Close()
+		s.socket.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -74,7 +75,16 @@ func newMetrics(e *edge) *metrics {
 	gauge("marquee_holds", "Requests that are held.", e.sum(func(l *loop) int64 { return l.holds.Load() }))
 	counter("marquee_connections_accepted_total", "Client connections accepted.", e.accepted.Load)
 	counter("marquee_connections_refused_total", "Client connections turned away for want of room.", e.refused.Load)
+	counter("marquee_holds_refused_total", "Requests that were not held for want of memory.", e.memory.refused.Load)
+	counter("marquee_memory_shortages_total", "Times that memory became scarce, and new clients were refused.", e.memory.shortages.Load)
+	counter("marquee_memory_cut_off_total", "Slow clients cut off because memory was short.", e.memory.cut.Load)
+	gauge("marquee_memory_limit_bytes", "The lowest limit on the process's memory, of its control group or GOMEMLIMIT; 0 for none.", e.memory.limit)
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.8 on.",
+	}, func() float64 { return math.Float64frombits(e.memory.share.Load()) }))
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
+	m.registry.MustRegister(limitMetrics{e})
+	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })
 	counter("marquee_accept_errors_total", "Failures to accept a client connection.", e.acceptErrors.Load)
 	counter("marquee_requests_total", "Requests from clients.", e.sum(func(l *loop) int64 { return l.requests.Load() }))
 	counter("marquee_requests_malformed_total", "Requests from clients that were no valid HTTP.", e.malformed.Load)
@@ -85,6 +95,12 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_origin_failures_total", "Requests to the origin without a good answer.", func() int64 { return e.origin.Stats().Failures })
 	gauge("marquee_origin_requests_open", "Requests open at the origin.", func() int64 { return int64(e.origin.Stats().Open) })
 	gauge("marquee_origin_requests_waiting", "Requests in line for the origin.", func() int64 { return int64(e.origin.Stats().Waiting) })
+	if h := e.handshakes; h != nil {
+		gauge("marquee_tls_handshakes_open", "TLS handshakes with clients under way.", h.under)
+		counter("marquee_tls_handshakes_total", "TLS handshakes with clients that came about.", h.completed.Load)
+		counter("marquee_tls_handshakes_failed_total", "TLS handshakes with clients that failed, or took too long.", h.failed.Load)
+		gauge("marquee_tls_certificate_expiry_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
+	}
 	gauge("marquee_cluster_connected", "1 while NATS is within reach, 0 while it is not or the edge stands alone.", func() int64 {
 		if e.cluster != nil && e.cluster.bus.Connected() {
 			return 1
@@ -128,10 +144,16 @@ func (m *metrics) drops() {
 		{"client", "no_room", e.refused.Load},
 		{"client", "slow", e.cutSlow.Load},
 		{"client", "stalled", e.stalled.Load},
-		{"client", "ahead", e.ahead.Load},
+		{"client", "memory", e.memory.cut.Load},
+		{"client", "address_connections", e.limited[limitConnections].Load},
+		{"client", "ahead", e.limited[limitAhead].Load},
 		{"client", "origin_broke_off", e.brokenOff.Load},
 		{"request", "malformed", e.malformed.Load},
-		{"request", "late", e.late.Load},
+		{"request", "late", e.limited[limitTime].Load},
+		{"request", "head_too_long", e.limited[limitHead].Load},
+		{"request", "body_too_long", e.limited[limitBody].Load},
+		{"request", "address_requests", e.limited[limitRequests].Load},
+		{"request", "memory", e.memory.refused.Load},
 		{"request", "origin_busy", func() int64 { return e.origin.Stats().Refused }},
 		{"message", "slow_client", e.shedMessages.Load},
 		{"item", "filter_failed", e.unfiltered.Load},

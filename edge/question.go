@@ -41,9 +41,9 @@ type question struct {
 // way finds a request's route, and notes who asks.
 func (l *loop) way(c *conn, req *httpparse.Request) way {
 	e := l.edge
-	var w way
+	w := way{secure: c.tls != nil}
 	if e.cfg.Forwarding.AcceptProto {
-		w.secure = e.cfg.Forwarding.secure(l.header(req), false)
+		w.secure = e.cfg.Forwarding.secure(l.header(req), w.secure)
 	}
 	w.service = e.routing.Load().service(w.secure, req)
 	if w.service == nil {
@@ -169,5 +169,5 @@ func (q *question) share(l *loop) {
 		}
 	}
 	q.req.Key = b.String()
-	q.key = string(appendSerial(nil, q.service)) + q.req.Key + "\n\n" + q.finish.Key
+	q.key = string(appendSerial(nil, q.service, q.secure)) + q.req.Key + "\n\n" + q.finish.Key
 }

@@ -67,8 +67,9 @@ func TestOutputTellsNoSecret(t *testing.T) {
 	t.Setenv("MARQUEE_EDGE_CONTROL_KEY", secretWord+"-control")
 	t.Setenv("MARQUEE_EDGE_SIG_KEY", secretWord+"-sig")
 	clean := write("edge.conf", "upstream-key "+secretWord+"-upstream\n")
-	p := startProcessWith(t, []string{"-routes", routes, "-control-token", "file:" + token, "-config", clean, "-log-level", "debug",
-		"-access-log", filepath.Join(dir, "access.log")})
+	p := startCommand(t, exec.Command(os.Args[0], "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-log-format", "json",
+		"-routes", routes, "-control-token", "file:"+token, "-config", clean, "-log-level", "debug",
+		"-access-log", filepath.Join(dir, "access.log")))
 
 	for _, auth := range []string{
 		"Bearer " + secretWord + "-token", "Bearer " + secretWord + "-wrong", "Digest " + secretWord, grip.BasicAuth("u", secretWord+"-token"),

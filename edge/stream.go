@@ -113,7 +113,7 @@ func sameChannel(a, b grip.Channel) bool { return a.Name == b.Name && a.PrevID =
 
 // streamKey is equal for instructs of the same streams, but for the ids.
 func (a *ask) streamKey(answer *upstream.Answer) string {
-	k := binary.AppendUvarint(nil, a.service.serial)
+	k := appendSerial(nil, a.service, a.secure)
 	text := func(s string) {
 		k = binary.AppendUvarint(k, uint64(len(s)))
 		k = append(k, s...)

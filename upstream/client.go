@@ -142,7 +142,11 @@ func (c *Client) failed(ctx context.Context, s *Service, f *Failure) {
 	case s.lost(now):
 		level = slog.LevelWarn
 	}
-	c.cfg.Log.Log(ctx, level, "origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
+	attrs := []any{"origin", s.String(), "code", f.Code, "err", f.Err}
+	if remedy := remedy(f.Err); remedy != "" {
+		attrs = append(attrs, "remedy", remedy)
+	}
+	c.cfg.Log.Log(ctx, level, "origin gives no good answer", attrs...)
 }
 
 // answered notes an answer, and logs it if it is the first one after failures.
