@@ -141,6 +141,15 @@ func (c *conn) untaken() int32 {
 	return int32(n + c.gc.OutboundBuffered())
 }
 
+// waiting returns how many bytes wait for the client.
+func (c *conn) waiting() int {
+	n := c.gc.OutboundBuffered()
+	if c.tail != nil {
+		n += c.tail.bytes
+	}
+	return n
+}
+
 // refuse answers a request that cannot be carried out, and ends the
 // connection: what follows on it cannot be trusted to be a request.
 func (c *conn) refuse(code int, reason string) {

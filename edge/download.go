@@ -102,15 +102,15 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 		}
 	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	if err := s.writeAll(out); err != nil {
+	err := s.send(out)
+	if err != nil {
 		s.left.Store(true)
-		return err
 	}
-	return nil
+	return err
 }
 
-// writeAll writes buffers, with TLS in one record if they fit.
-func (s *lease) writeAll(out net.Buffers) error {
+// send writes in one system call: with TLS, as records of what is joined.
+func (s *lease) send(out net.Buffers) error {
 	if s.tls == nil {
 		_, err := out.WriteTo(s.nc)
 		return err

@@ -59,14 +59,14 @@ type edge struct {
 	malformed    atomic.Int64             // requests that were no HTTP
 	stalled      atomic.Int64             // clients cut off because they took nothing
 	limited      [limitCount]atomic.Int64 // what ran into a limit
-	cutSlow      atomic.Int64             // clients of streams cut off because they were slow
-	brokenOff    atomic.Int64             // answers and streams broken off because the origin failed
-	shedMessages atomic.Int64             // messages that slow clients of streams did not get
-	unfiltered   atomic.Int64             // items skipped because a filter failed
-	localItems   atomic.Int64             // items that NATS did not take: for this edge's clients only
-	controlConns atomic.Int64             // connections to the control endpoint now
 	unaccepted   trouble
 	crowded      trouble
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -187,10 +187,10 @@ func (e *edge) run(ctx context.Context) error {
 	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
-	unprobedCh := make(chan struct{})
-	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	memoryStopCh := make(chan struct{})
 	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)

@@ -52,11 +52,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := newLogger(cfg, stderr)
 	slog.SetDefault(log) // what libraries log, net/http for one, comes out alike
-	log.Info("starting", "version", version, "go", runtime.Version(), "pid", os.Getpid(), "cores", runtime.GOMAXPROCS(0))
-	warnOfShown(args, log)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	log.Info("starting", "version", version, "go", runtime.Version(), "pid", os.Getpid(), "cores", runtime.GOMAXPROCS(0))
+	warnOfShown(args, log)
 	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err

@@ -241,12 +241,3 @@ func (l *loop) cutSlow() {
 		slow[i].cutOff(endMemory)
 	}
 }
-
-// waiting returns the bytes that wait for a client who reads slowly.
-func (c *conn) waiting() int {
-	n := c.gc.OutboundBuffered()
-	if c.tail != nil {
-		n += c.tail.bytes
-	}
-	return n
-}

@@ -75,15 +75,12 @@ func newMetrics(e *edge) *metrics {
 	gauge("marquee_holds", "Requests that are held.", e.sum(func(l *loop) int64 { return l.holds.Load() }))
 	counter("marquee_connections_accepted_total", "Client connections accepted.", e.accepted.Load)
 	counter("marquee_connections_refused_total", "Client connections turned away for want of room.", e.refused.Load)
-	counter("marquee_holds_refused_total", "Requests that were not held for want of memory.", e.memory.refused.Load)
 	counter("marquee_memory_shortages_total", "Times that memory became scarce, and new clients were refused.", e.memory.shortages.Load)
-	counter("marquee_memory_cut_off_total", "Slow clients cut off because memory was short.", e.memory.cut.Load)
 	gauge("marquee_memory_limit_bytes", "The lowest limit on the process's memory, of its control group or GOMEMLIMIT; 0 for none.", e.memory.limit)
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.8 on.",
 	}, func() float64 { return math.Float64frombits(e.memory.share.Load()) }))
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
-	m.registry.MustRegister(limitMetrics{e})
 	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })
 	counter("marquee_accept_errors_total", "Failures to accept a client connection.", e.acceptErrors.Load)
 	counter("marquee_requests_total", "Requests from clients.", e.sum(func(l *loop) int64 { return l.requests.Load() }))
@@ -142,18 +139,18 @@ func (m *metrics) drops() {
 		f            func() int64
 	}{
 		{"client", "no_room", e.refused.Load},
+		{"client", "address_connections", e.limited[limitConnections].Load},
+		{"client", "memory", e.memory.cut.Load},
 		{"client", "slow", e.cutSlow.Load},
 		{"client", "stalled", e.stalled.Load},
-		{"client", "memory", e.memory.cut.Load},
-		{"client", "address_connections", e.limited[limitConnections].Load},
 		{"client", "ahead", e.limited[limitAhead].Load},
 		{"client", "origin_broke_off", e.brokenOff.Load},
 		{"request", "malformed", e.malformed.Load},
-		{"request", "late", e.limited[limitTime].Load},
+		{"request", "no_memory", e.memory.refused.Load},
+		{"request", "address_requests", e.limited[limitRequests].Load},
 		{"request", "head_too_long", e.limited[limitHead].Load},
 		{"request", "body_too_long", e.limited[limitBody].Load},
-		{"request", "address_requests", e.limited[limitRequests].Load},
-		{"request", "memory", e.memory.refused.Load},
+		{"request", "late", e.limited[limitTime].Load},
 		{"request", "origin_busy", func() int64 { return e.origin.Stats().Refused }},
 		{"message", "slow_client", e.shedMessages.Load},
 		{"item", "filter_failed", e.unfiltered.Load},

@@ -19,8 +19,8 @@ const (
 	endRefused ending = "refused" // no request, too long, or too late
 	endLeft    ending = "left"    // the client left, or took not all
 	endSlow    ending = "slow"    // cut off: too much waited for it
+	endMemory  ending = "memory"  // cut off: much waited for it when memory was short
 	endStalled ending = "stalled" // cut off: it took nothing for too long
-	endMemory  ending = "memory"  // cut off: memory was short, and most waited for it
 	endAhead   ending = "ahead"   // cut off: it sent too much ahead
 	endOrigin  ending = "origin"  // cut off: the origin broke off
 )

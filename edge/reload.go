@@ -115,16 +115,16 @@ func (f *followed) follow(forced bool) {
 // reloader reads routes and certificates again when they have changed, and on
 // SIGHUP.
 type reloader struct {
-	log      *slog.Logger
-	reopen   func() // the access log, on SIGHUP
-	hangupCh chan os.Signal
-	watcher  *fsnotify.Watcher // nil for none
-	groups   []*followed
+	log       *slog.Logger
+	accessLog *accessLog // opened again on SIGHUP
+	hangupCh  chan os.Signal
+	watcher   *fsnotify.Watcher // nil for none
+	groups    []*followed
 }
 
 // newReloader notices changes from now on.
 func (e *edge) newReloader() *reloader {
-	r := &reloader{log: e.log, reopen: e.accessLog.reopen, hangupCh: make(chan os.Signal, 1)}
+	r := &reloader{log: e.log, accessLog: e.accessLog, hangupCh: make(chan os.Signal, 1)}
 	signal.Notify(r.hangupCh, syscall.SIGHUP)
 	r.groups = []*followed{{files: e.routeFiles, read: e.reload}}
 	if e.certificates != nil {
@@ -162,7 +162,7 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.hangupCh:
-			r.reopen()
+			r.accessLog.reopen()
 			follow(true)
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)

@@ -75,7 +75,6 @@ func (c *conn) tooMany(req *httpparse.Request, n int, wait time.Duration) {
 		c.hold.Variant |= fanout.Close
 	}
 	c.consume(n)
-	c.ends(endRefused)
 	r := plain(http.StatusTooManyRequests, "Too many requests from your address.")
 	r.Header = append(r.Header, field("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second))))
 	if c.replyWith(r); c.state == reading && !c.slow {
@@ -154,12 +153,13 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 		c.refuse(http.StatusBadGateway, noRoute)
 		return
 	}
-	s := way.service
-	switch {
-	case way.events:
+	if way.events {
 		c.consume(n)
 		c.refuse(http.StatusForbidden, noEvents)
 		return
+	}
+	s := way.service
+	switch {
 	case s.route.MaxHead > 0 && n > s.route.MaxHead:
 		c.consume(n)
 		c.refuseHead(s)
