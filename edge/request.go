@@ -75,6 +75,7 @@ func (c *conn) tooMany(req *httpparse.Request, n int, wait time.Duration) {
 		c.hold.Variant |= fanout.Close
 	}
 	c.consume(n)
+	c.ends(endRefused)
 	r := plain(http.StatusTooManyRequests, "Too many requests from your address.")
 	r.Header = append(r.Header, field("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second))))
 	if c.replyWith(r); c.state == reading && !c.slow {
