@@ -35,9 +35,9 @@ const (
 // conn is one client connection while the reactor has it. Loop only, from open
 // to gone.
 type conn struct {
-	gc   gnet.Conn
-	loop *loop
-	tls  *session // nil without TLS
+	gc      gnet.Conn
+	loop    *loop
+	session *session // nil without TLS
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -78,15 +78,15 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
-	if c.tls != nil {
-		c.tls.toLoop(gc)
+	if c.session != nil {
+		c.session.toLoop(gc)
 	}
 	if l.draining { // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
 	} else {
 		l.wheel.set(c, idleTimeout)
 	}
-	if len(c.unread) > 0 || c.tls != nil { // with TLS, records may have been read too
+	if len(c.unread) > 0 || c.session != nil { // with TLS, records may have been read too
 		c.traffic()
 	}
 }
@@ -99,9 +99,9 @@ func (c *conn) gone() {
 	c.leave(was)
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
-	if c.tls != nil {
-		c.tls.lost()
-		c.tls = nil
+	if c.session != nil {
+		c.session.lost()
+		c.session = nil
 	}
 	if was != moved {
 		c.loop.edge.departed()
@@ -127,8 +127,8 @@ func (c *conn) leave(was state) {
 
 // close closes the socket.
 func (c *conn) close() {
-	if c.tls != nil {
-		if c.tls.closeNotify(); c.state == closed {
+	if c.session != nil {
+		if c.session.closeNotify(); c.state == closed {
 			return
 		}
 	}
@@ -144,7 +144,7 @@ func (c *conn) abort() {
 // traffic deals with everything that is unread, as far as the state allows: a
 // request is looked at only after the one before it has been answered.
 func (c *conn) traffic() {
-	if c.tls != nil && c.state < flushing && !c.decrypt() {
+	if c.session != nil && c.state < flushing && !c.decrypt() {
 		return
 	}
 	c.inTraffic = true
@@ -173,7 +173,7 @@ func (c *conn) traffic() {
 func (c *conn) decrypt() bool {
 	buf := c.loop.plain
 	for {
-		n, err := c.tls.tls.Read(buf)
+		n, err := c.session.tls.Read(buf)
 		if c.state == closed { // by what crypto/tls had to answer
 			return false
 		}
@@ -246,8 +246,8 @@ func (c *conn) Deliver(wire []byte) fanout.Outcome {
 // the client does not take at once waits in gnet. When it cannot be written the
 // connection is closed afterwards.
 func (c *conn) send(p []byte) {
-	if c.tls != nil {
-		c.tls.send(p, c.loop)
+	if c.session != nil {
+		c.session.send(p, c.loop)
 		return
 	}
 	_, _ = c.gc.Write(p)

@@ -96,7 +96,7 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 		out = append(out, data)
 	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	if s.tls == nil {
+	if s.session == nil {
 		_, err := out.WriteTo(s.nc)
 		return err
 	}

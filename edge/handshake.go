@@ -153,7 +153,7 @@ func (h *handshakes) run(nc net.Conn, at *list.Element) {
 		return
 	}
 	h.completed.Add(1)
-	if err := h.edge.enrol(nc, &conn{tls: s}); err != nil {
+	if err := h.edge.enrol(nc, &conn{session: s}); err != nil {
 		h.edge.log.Debug("cannot take a client after its handshake", "err", err)
 	}
 }

@@ -28,7 +28,7 @@ const streamStall = time.Minute
 type lease struct {
 	edge    *edge
 	socket  net.Conn
-	tls     *session // nil without TLS
+	session *session // nil without TLS
 	nc      net.Conn // what is read and written: the socket, or its TLS
 	unread  []byte   // read from nc, not yet consumed
 	buf     []byte   // of fill; unread lies in it
@@ -57,10 +57,10 @@ func (c *conn) detach() (*lease, error) {
 		edge: c.loop.edge, socket: nc, nc: nc, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
 	}
-	if c.tls != nil {
-		s.tls, c.tls = c.tls, nil
-		s.tls.toGoroutine(nc)
-		s.nc = s.tls.tls
+	if c.session != nil {
+		s.session, c.session = c.session, nil
+		s.session.toGoroutine(nc)
+		s.nc = s.session.tls
 	}
 	s.edge.leases.add(s)
 	c.state = moved
@@ -74,14 +74,14 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.socket, &conn{unread: s.unread, tls: s.tls}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{unread: s.unread, session: s.session}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
 	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
-		if s.tls != nil {
-			s.tls.closeNotify()
+		if s.session != nil {
+			s.session.closeNotify()
 		}
 		_ = tc.CloseWrite()
 		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })
