@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A crowd gets every event, without and with TLS, and says when.
-func TestCrowd(t *testing.T) {
+// An audience gets every event, without and with TLS, and says when.
+func TestAudience(t *testing.T) {
 	const n = 20
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprint("TLS ", secure), func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestCrowd(t *testing.T) {
 				s.Start()
 			}
 			defer s.Close()
-			c, err := joinCrowd(t.Context(), s.Listener.Addr().String(), n, config)
+			c, err := joinAudience(t.Context(), s.Listener.Addr().String(), n, config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,12 +53,12 @@ func TestCrowd(t *testing.T) {
 }
 
 // Who cannot be reached is an error, and nobody stays behind.
-func TestCrowdRefused(t *testing.T) {
+func TestAudienceRefused(t *testing.T) {
 	addr, err := freeAddr("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := joinCrowd(t.Context(), addr, 3, nil); err == nil {
+	if c, err := joinAudience(t.Context(), addr, 3, nil); err == nil {
 		c.leave()
 		t.Error("three clients have connected to nobody")
 	}
