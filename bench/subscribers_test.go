@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An audience gets every event, without and with TLS, and says when.
-func TestAudience(t *testing.T) {
+// Subscribers get every event, without and with TLS, and say when.
+func TestSubscribers(t *testing.T) {
 	const n = 20
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprint("TLS ", secure), func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestAudience(t *testing.T) {
 				s.Start()
 			}
 			defer s.Close()
-			c, err := joinAudience(t.Context(), s.Listener.Addr().String(), n, config)
+			c, err := subscribe(t.Context(), s.Listener.Addr().String(), n, config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,12 +53,12 @@ func TestAudience(t *testing.T) {
 }
 
 // Who cannot be reached is an error, and nobody stays behind.
-func TestAudienceRefused(t *testing.T) {
+func TestSubscribersRefused(t *testing.T) {
 	addr, err := freeAddr("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := joinAudience(t.Context(), addr, 3, nil); err == nil {
+	if c, err := subscribe(t.Context(), addr, 3, nil); err == nil {
 		c.leave()
 		t.Error("three clients have connected to nobody")
 	}
