@@ -1,7 +1,8 @@
 // Command bench starts the other commands, which must lie beside it, and
 // measures them: the demo, a stack to play with, the whole demonstration on this
-// machine and on hosts that fail, and the figures of the README, of polls and of
-// streams, against the floor, which is the same load on a server that only send()s.
+// machine and on hosts that fail, the figures of the README, of polls and of
+// streams, against the floor, which is the same load on a server that only send()s,
+// and the trials, in which clients are held while servers are attacked and fail.
 package main
 
 import (
@@ -46,8 +47,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		demoHostsCommand(stdout, stderr),
 		mainCommand(stdout, stderr),
 		streamsCommand(stdout, stderr),
+		tortureCommand(stdout, stderr),
 		tlsCommand(stdout, stderr),
 		floorCommand(stderr),
+		attackCommand(stderr),
+		natsCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)
 }

@@ -5,19 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"marquee/fanout"
 )
 
 // acceptors is how many goroutines accept on one address: enrolling a
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
+
+// errUnwatched is why a connection was lost on its way to a loop, of which gnet
+// says nothing: epoll did not take it, by its limit on watches or on memory.
+var errUnwatched = errors.New("epoll does not take the socket")
 
 // listener is an address for clients.
 type listener struct {
@@ -105,9 +106,7 @@ func (e *edge) acceptLoop(ln listener) {
 			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
-			if pause == shortest {
-				e.log.Warn("cannot take a client, trying again", "err", err)
-			}
+			e.unaccepted.seen(e.log, "err", err)
 			e.acceptErrors.Add(1)
 			time.Sleep(pause)
 			pause = min(2*pause, longest)
@@ -119,46 +118,39 @@ func (e *edge) acceptLoop(ln listener) {
 
 // admit takes a client in, or turns it away when there are enough.
 func (e *edge) admit(nc net.Conn, secure bool) error {
-	if n := e.connections.Add(1); n > int64(e.maxConnections) {
-		e.turnAway(nc, secure)
+	if why := e.noRoom(nc, e.connections.Add(1)); why != "" {
 		e.departed()
+		e.turnAway(nc, secure, why)
+		return nil
+	}
+	from, ok := e.sources.enter(nc.RemoteAddr())
+	if !ok {
+		e.limited[limitConnections].Add(1)
+		e.departed()
+		e.dismiss(nc, secure, e.tooMany)
 		return nil
 	}
 	e.accepted.Add(1)
 	if secure {
-		e.handshakes.begin(nc)
+		e.handshakes.begin(nc, from)
 		return nil
 	}
-	return e.enrol(nc, &conn{})
+	return e.enrol(nc, &conn{source: from})
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
 // it cannot, the connection is closed.
 func (e *edge) enrol(nc net.Conn, c *conn) error {
-	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
+	_, err := e.reactor.EnrollContext(nc, c)
+	if err == nil && c.loop == nil {
+		err = errUnwatched
+	}
+	if err != nil {
+		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}
 	return nil
-}
-
-// turnAway answers a client for whom there is no room. One who speaks TLS gets no
-// answer: a handshake for each of them would take the time of those inside.
-func (e *edge) turnAway(nc net.Conn, secure bool) {
-	defer nc.Close()
-	e.refused.Add(1)
-	if secure {
-		return
-	}
-	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
-	_, _ = nc.Write(e.full.Wire(fanout.Close))
-}
-
-// fullAnswer is what a client gets for whom there is no room.
-func fullAnswer() *fanout.Answer {
-	r := plain(http.StatusServiceUnavailable, "No room for more connections.")
-	r.Header = append(r.Header, field("Retry-After", "5"))
-	return fanout.NewAnswer(r)
 }
 
 // departed notes that a client connection has ended. Safe from any goroutine.

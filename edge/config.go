@@ -58,6 +58,9 @@ type Config struct {
 	HoldTimeout    time.Duration
 	DrainTimeout   time.Duration
 
+	// What clients may ask.
+	Limits limits
+
 	// The cluster; none without Bus.URL.
 	Bus    bus.Config
 	Name   string
@@ -144,6 +147,7 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")
 	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
+	c.Limits.flags(fs)
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
 	fs.StringVar(&c.UpstreamKey, "upstream-key", "", "`key` of the GRIP proxy in front of this one, whose signed requests pass as they are: text, base64:..., or file:PATH; none, nobody is trusted so")
 	c.Forwarding.flags(fs)
@@ -209,6 +213,7 @@ func (c *Config) validate() error {
 		bad("-control is %q: %w", c.Control, err)
 	}
 	c.validateAccess(bad)
+	c.Limits.validate(bad)
 	switch named := c.Routes != "" || len(c.Route) > 0; {
 	case named && c.Origin != "":
 		bad("-origin and -routes or -route exclude each other: a route names its own origin")

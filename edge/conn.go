@@ -38,6 +38,7 @@ type conn struct {
 	gc      gnet.Conn
 	loop    *loop
 	session *session // nil without TLS
+	source  *source  // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -47,7 +48,10 @@ type conn struct {
 	sum     fanout.Sum  // of the content sent: streaming
 	tail    *tail       // what waits while slow: streaming; nil for nothing
 	id      uint64      // for the tracker; 0 while it does not know the client
-	agent   string      // the User-Agent of the last request; shared with others
+	// farewell is what a client gets for whom there is no room, and no more; nil
+	// for all others.
+	farewell *fanout.Answer
+	agent    string // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
 	// request, to be parsed before what gnet has. With TLS they are all there
 	// is: what has been decrypted.
@@ -56,13 +60,18 @@ type conn struct {
 	state  state
 	// persistent 1.1 streams get chunks; a 1.0 client gets none.
 	minor uint8
+	// known: it has had an answer, from a lease.
+	known bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
+	// waits: what is unread is not looked at before the connection has its turn
+	// again, or its deadline has passed.
+	waits bool
 	// slow: an answer waits behind the client, who gets no further until it
-	// has been taken. stalls counts the ticks in which nothing was taken.
+	// has been taken. stalls counts ticks since backlog bytes were not taken.
 	slow    bool
 	stalls  uint8
-	backlog int32 // bytes that waited at the last tick
+	backlog int32
 }
 
 // pending is a request whose content is still coming.
@@ -70,6 +79,9 @@ type pending struct {
 	q       *question
 	body    httpparse.Body
 	content []byte
+	most    int64 // how long the content may be, in bytes; 0 for any length
+	pace    pace
+	since   int64 // tick at which the edge began to wait for more
 }
 
 // deadline implements entry.
@@ -81,10 +93,18 @@ func (c *conn) open(gc gnet.Conn, l *loop) {
 	if c.session != nil {
 		c.session.toLoop(gc)
 	}
-	if l.draining { // accepted just before the listener closed
+	if c.farewell != nil {
+		c.hold.Variant = fanout.Close
+		c.respond(c.farewell.Wire(fanout.Close))
+		return
+	}
+	switch {
+	case l.draining: // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
-	} else {
+	case c.known:
 		l.wheel.set(c, idleTimeout)
+	default:
+		l.wheel.set(c, firstTimeout)
 	}
 	if len(c.unread) > 0 || c.session != nil { // with TLS, records may have been read too
 		c.traffic()
@@ -103,7 +123,11 @@ func (c *conn) gone() {
 		c.session.lost()
 		c.session = nil
 	}
-	if was != moved {
+	switch {
+	case c.farewell != nil:
+		c.loop.edge.refusing.Add(-1)
+	case was != moved:
+		c.source.leave()
 		c.loop.edge.departed()
 	}
 }
@@ -142,15 +166,23 @@ func (c *conn) abort() {
 }
 
 // traffic deals with everything that is unread, as far as the state allows: a
-// request is looked at only after the one before it has been answered.
+// request is looked at only after the one before it has been answered, and after
+// some the connection lets others have their turn.
 func (c *conn) traffic() {
 	if c.session != nil && c.state < flushing && !c.decrypt() {
 		return
 	}
 	c.inTraffic = true
+	heads := 0
 	for more := true; more; {
 		switch c.state {
 		case reading:
+			if heads > 0 && !c.waits && !c.loop.goOn(heads) {
+				c.yield()
+				more = false
+				break
+			}
+			heads++
 			more = c.readHead()
 		case body:
 			more = c.readBody()
@@ -165,6 +197,28 @@ func (c *conn) traffic() {
 		}
 	}
 	c.inTraffic = false
+}
+
+// yield lets the connection wait for its next turn, if there is something to do
+// then.
+func (c *conn) yield() {
+	if c.available() > 0 {
+		c.waits = true
+		c.loop.waiting = append(c.loop.waiting, c)
+		c.loop.bell.ring()
+	}
+}
+
+// resume takes up what the connection has sent while it waited.
+func (c *conn) resume() {
+	if !c.waits || c.state == closed {
+		return
+	}
+	c.waits = false
+	c.traffic()
+	if c.loop.draining {
+		c.drain()
+	}
 }
 
 // decrypt adds to the unread bytes what has come in whole records. It reports
@@ -193,6 +247,7 @@ func (c *conn) decrypt() bool {
 // answer, or does not take it.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
+		c.loop.edge.limited[limitAhead].Add(1)
 		c.abort()
 	}
 }
@@ -261,9 +316,9 @@ func (c *conn) respond(wire []byte) fanout.Outcome {
 		return fanout.Dropped
 	}
 	outcome := fanout.Written
-	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
+	if c.gc.OutboundBuffered() > 0 {
 		outcome = fanout.Queued
-		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
 	}
 	switch {
 	case c.hold.Variant&fanout.Close != 0:

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ func (c *conn) download(answer *upstream.Answer, finish *fanout.Finish) {
 	if err != nil {
 		c.loop.edge.log.Debug("cannot stream to client", "err", err)
 		answer.Body.Close()
-		c.close()
+		c.refuse(http.StatusServiceUnavailable, noStream)
 		return
 	}
 	finished := *answer

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,8 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full           *fanout.Answer
+	full, tooMany  *fanout.Answer // for clients who are turned away
+	sources        *sources       // nil without limits by address
 	metrics        *metrics
 	cluster        *cluster      // nil without -nats
 	inputs         *zmq.Inputs   // nil without ZeroMQ
@@ -43,15 +45,21 @@ type edge struct {
 	certificates   *certificates // nil without -listen-tls
 	handshakes     *handshakes   // nil without -listen-tls
 
+	memory *memory
+
 	leases leases
 
 	// Any goroutine.
 	connections  atomic.Int64 // clients now
 	accepted     atomic.Int64
 	refused      atomic.Int64 // no room
+	refusing     atomic.Int64 // of those, who stay to read it
 	acceptErrors atomic.Int64
-	malformed    atomic.Int64 // requests that were no HTTP
-	stalled      atomic.Int64 // clients cut off because they took nothing
+	malformed    atomic.Int64             // requests that were no HTTP
+	stalled      atomic.Int64             // clients cut off because they took nothing
+	limited      [limitCount]atomic.Int64 // what ran into a limit
+	unaccepted   trouble
+	crowded      trouble
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -61,9 +69,13 @@ type edge struct {
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	e := &edge{
 		cfg: cfg, log: log,
-		loops:   make(map[gnet.EventLoop]*loop),
-		full:    fullAnswer(),
-		emptyCh: make(chan struct{}),
+		loops:      make(map[gnet.EventLoop]*loop),
+		full:       fullAnswer(),
+		tooMany:    tooManyAnswer(),
+		sources:    newSources(&cfg.Limits, log),
+		unaccepted: trouble{what: "cannot take a client, trying again"},
+		crowded:    trouble{what: "clients are turned away"},
+		emptyCh:    make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
@@ -75,6 +87,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
+	e.memory = newMemory(log, os.DirFS("/"))
 	if len(cfg.ListenTLS) > 0 {
 		var err error
 		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
@@ -161,6 +174,8 @@ func (e *edge) run(ctx context.Context) error {
 	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
+	memoryStopCh := make(chan struct{})
+	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
@@ -202,7 +217,7 @@ func (e *edge) startLoops() error {
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
 			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
+			parser:  httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
 			index:   len(e.loops),
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),

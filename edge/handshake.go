@@ -72,7 +72,7 @@ func newHandshakes(e *edge, config *tls.Config) *handshakes {
 
 // begin begins the handshake with a client who has been admitted; it waits while
 // there is no room.
-func (h *handshakes) begin(nc net.Conn) {
+func (h *handshakes) begin(nc net.Conn, from *source) {
 	for !h.enter() {
 		h.hurry(time.Now())
 	}
@@ -81,11 +81,12 @@ func (h *handshakes) begin(nc net.Conn) {
 	if h.stopped {
 		<-h.slotCh
 		nc.Close()
+		from.leave()
 		h.edge.departed()
 		return
 	}
 	at := h.open.PushBack(&handshake{nc, time.Now()})
-	h.running.Go(func() { h.run(nc, at) })
+	h.running.Go(func() { h.run(nc, from, at) })
 }
 
 // enter takes a slot if one is free, or becomes so soon.
@@ -134,7 +135,7 @@ func (h *handshakes) stop() {
 }
 
 // run does the handshake and gives the connection to a loop, or ends it.
-func (h *handshakes) run(nc net.Conn, at *list.Element) {
+func (h *handshakes) run(nc net.Conn, from *source, at *list.Element) {
 	_ = nc.SetDeadline(time.Now().Add(h.limits.timeout))
 	s := newSession(nc, h.config)
 	err := s.handshake(h.turnCh)
@@ -149,11 +150,12 @@ func (h *handshakes) run(nc net.Conn, at *list.Element) {
 	<-h.slotCh
 	if err != nil {
 		nc.Close()
+		from.leave()
 		h.edge.departed()
 		return
 	}
 	h.completed.Add(1)
-	if err := h.edge.enrol(nc, &conn{session: s}); err != nil {
+	if err := h.edge.enrol(nc, &conn{source: from, session: s}); err != nil {
 		h.edge.log.Debug("cannot take a client after its handshake", "err", err)
 	}
 }

@@ -24,17 +24,23 @@ import (
 // nothing of a content, while it is streamed.
 const streamStall = time.Minute
 
+// noStream is what a client is told whose connection cannot be taken off the
+// reactor: there are no file descriptors.
+const noStream = "There is no room for so long a transfer."
+
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge
 	socket  net.Conn
 	session *session // nil without TLS
 	nc      net.Conn // what is read and written: the socket, or its TLS
-	unread  []byte   // read from nc, not yet consumed
-	buf     []byte   // of fill; unread lies in it
-	joined  []byte   // of piece, with TLS
+	source  *source
+	unread  []byte // read from nc, not yet consumed
+	buf     []byte // of fill; unread lies in it
+	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
+	pace    pace // of what the client sends
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -54,8 +60,9 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, socket: nc, nc: nc, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
+		pace:   newPace(streamStall),
 	}
 	if c.session != nil {
 		s.session, c.session = c.session, nil
@@ -74,7 +81,7 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.socket, &conn{unread: s.unread, session: s.session}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, session: s.session}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
@@ -89,6 +96,7 @@ func (s *lease) end(exchange func() (reusable bool)) {
 		timer.Stop()
 	}
 	s.socket.Close()
+	s.source.leave()
 	s.edge.departed()
 }
 
@@ -126,6 +134,7 @@ func (s *lease) watch(gone func()) (stop func()) {
 				return
 			}
 		}
+		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()
 	return func() {
@@ -135,14 +144,17 @@ func (s *lease) watch(gone func()) (stop func()) {
 	}
 }
 
-// fill reads more from the client, behind what is unread.
+// fill reads more from the client, behind what is unread. The error is
+// os.ErrDeadlineExceeded when the client sends too slowly.
 func (s *lease) fill() error {
 	if len(s.unread) == cap(s.buf) {
 		s.buf = make([]byte, 2*len(s.unread)+32<<10)
 	}
 	kept := copy(s.buf, s.unread)
-	_ = s.nc.SetReadDeadline(time.Now().Add(streamStall))
+	began := time.Now()
+	_ = s.nc.SetReadDeadline(began.Add(s.pace.left))
 	n, err := s.nc.Read(s.buf[kept:])
+	s.pace.came(n, time.Since(began))
 	s.unread = s.buf[:kept+n]
 	if err == nil {
 		_ = s.nc.SetReadDeadline(time.Time{})

@@ -14,6 +14,15 @@ import (
 // turnDeadlines is how many passed deadlines one turn of a loop deals with.
 const turnDeadlines = 512
 
+// Clients may send many requests at once, each of which costs as much as a write.
+// The loop begins the first one that a read brings in any case, at most
+// readRequests of one client in a row, and turnRequests beyond the first ones in
+// a turn: then those who hold, and other clients, come first.
+const (
+	readRequests = 16
+	turnRequests = 256
+)
+
 // tickRechecks is how many asks one loop puts to the origin again in a tick,
 // after items may have been missed.
 const tickRechecks = 64
@@ -34,6 +43,8 @@ type loop struct {
 	wheel    wheel[*conn]
 	due      []*conn // deadlines that have passed, not dealt with
 	links    wheel[*stream]
+	waiting  []*conn              // for their turn, the first one first; some may have had it
+	beyond   int                  // requests begun since the last turn, beyond the first of each read
 	late     []*stream            // scratch: those whose deadline has passed
 	streams  map[string][]*stream // by key: what others may join
 	agents   map[string]string    // User-Agent values, each once
@@ -70,9 +81,38 @@ func (l *loop) post(f func()) {
 // writing to held clients and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
-	if l.expire() || more {
+	more = l.expire() || more
+	if l.resume() || more {
 		l.bell.ring()
 	}
+}
+
+// goOn reports whether a connection that has begun some requests in a row may
+// begin one more, and takes account of it.
+func (l *loop) goOn(heads int) bool {
+	if heads >= readRequests || l.beyond >= turnRequests {
+		return false
+	}
+	l.beyond++
+	return true
+}
+
+// resume gives connections that wait for it their turn, and reports whether some
+// are left.
+func (l *loop) resume() (more bool) {
+	l.beyond = 0
+	n := 0
+	for ; n < len(l.waiting) && l.beyond < turnRequests; n++ {
+		c := l.waiting[n]
+		l.waiting[n] = nil
+		l.beyond++
+		c.resume() // may append it again
+	}
+	l.waiting = l.waiting[n:]
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+	}
+	return len(l.waiting) > 0
 }
 
 // tick moves the loop's deadlines on by one tick.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net/http"
 	"sync/atomic"
 
@@ -69,7 +70,16 @@ func newMetrics(e *edge) *metrics {
 	gauge("marquee_holds", "Requests that are held.", sum(func(l *loop) int64 { return l.holds.Load() }))
 	counter("marquee_connections_accepted_total", "Client connections accepted.", e.accepted.Load)
 	counter("marquee_connections_refused_total", "Client connections turned away for want of room.", e.refused.Load)
+	counter("marquee_holds_refused_total", "Requests that were not held for want of memory.", e.memory.refused.Load)
+	counter("marquee_memory_shortages_total", "Times that memory became scarce, and new clients were refused.", e.memory.shortages.Load)
+	counter("marquee_memory_cut_off_total", "Slow clients cut off because memory was short.", e.memory.cut.Load)
+	gauge("marquee_memory_limit_bytes", "The lowest limit on the process's memory, of its control group or GOMEMLIMIT; 0 for none.", e.memory.limit)
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.8 on.",
+	}, func() float64 { return math.Float64frombits(e.memory.share.Load()) }))
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
+	m.registry.MustRegister(limitMetrics{e})
+	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })
 	counter("marquee_accept_errors_total", "Failures to accept a client connection.", e.acceptErrors.Load)
 	counter("marquee_requests_total", "Requests from clients.", sum(func(l *loop) int64 { return l.requests.Load() }))
 	counter("marquee_requests_malformed_total", "Requests from clients that were no valid HTTP.", e.malformed.Load)

@@ -22,6 +22,10 @@ import (
 // whoever writes them does so in several steps.
 const reloadDelay = 200 * time.Millisecond
 
+// reloadRetry is when they are read again that could not be for want of file
+// descriptors.
+const reloadRetry = time.Second
+
 // readRoutes puts the routes of the flags, or of their file, in force. Requests
 // that are held keep the route that they came by. After an error those that
 // were in force stay.
@@ -62,8 +66,11 @@ func (c *Config) routes() (*route.Table, error) {
 // changed.
 type followed struct {
 	files func() []string // their paths, which may change too
-	read  func()
+	// read reads them. news: what is wrong has not been logged yet. It reports
+	// whether they are to be read again soon, for want of file descriptors.
+	read  func(news bool) (again bool)
 	last  [sha256.Size]byte // of their contents
+	again bool              // what read reported
 }
 
 // routeFiles returns the paths of the routes file, and of the keys and certificates
@@ -99,9 +106,9 @@ func (f *followed) sum() (sum [sha256.Size]byte) {
 // follow reads the files again if they have changed, or always when forced to.
 // Files that a change has named for the first time count as changed the next time.
 func (f *followed) follow(forced bool) {
-	if sum := f.sum(); forced || sum != f.last {
+	if sum := f.sum(); forced || f.again || sum != f.last {
 		f.last = sum
-		f.read()
+		f.again = f.read(!f.again)
 	}
 }
 
@@ -144,19 +151,24 @@ func (r *reloader) run(ctx context.Context) {
 		changeCh, errorCh = r.watcher.Events, r.watcher.Errors
 	}
 	var dueCh <-chan time.Time
+	follow := func(forced bool) {
+		if r.follow(forced) {
+			dueCh = time.After(reloadRetry)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.hangupCh:
-			r.follow(true)
+			follow(true)
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:
 			r.log.Warn("changes of files may go unnoticed", "err", err)
 		case <-dueCh:
 			dueCh = nil
-			r.follow(false)
+			follow(false)
 		}
 	}
 }
@@ -169,12 +181,15 @@ func (r *reloader) close() {
 	}
 }
 
-// follow lets each group follow its files.
-func (r *reloader) follow(forced bool) {
+// follow lets each group follow its files. It reports whether one is to be read
+// again soon.
+func (r *reloader) follow(forced bool) (again bool) {
 	for _, f := range r.groups {
 		f.follow(forced)
+		again = again || f.again
 	}
 	r.watch()
+	return again
 }
 
 // watch makes the watcher notice changes of all files. It watches their folders:
@@ -196,8 +211,10 @@ func (r *reloader) watch() {
 	}
 }
 
-// reload reads the routes again and logs what came of it.
-func (e *edge) reload() {
+// reload reads the routes again and logs what came of it. It reports whether
+// that is to be done again a little later, because there are no file descriptors
+// now; news says that this would be new, and is to be logged.
+func (e *edge) reload(news bool) (again bool) {
 	err := e.readRoutes()
 	var bad *route.Error
 	switch {
@@ -205,16 +222,30 @@ func (e *edge) reload() {
 		for _, line := range bad.Lines {
 			e.log.Error("bad routes file, the old routes stay", "file", bad.File, "line", line.Line, "reason", line.Reason)
 		}
+	case noFilesLeft(err):
+		if news {
+			e.log.Error("cannot read the routes, the old ones stay until it succeeds", "err", err)
+		}
+		return true
 	case err != nil:
 		e.log.Error("cannot read the routes, the old ones stay", "err", err)
 	default:
 		e.log.Info("routes loaded", "routes", len(e.routing.Load().services))
 	}
+	return false
 }
 
 // reloadCertificates reads the certificates for clients again.
-func (e *edge) reloadCertificates() {
-	if err := e.certificates.read(); err != nil {
+func (e *edge) reloadCertificates(news bool) (again bool) {
+	err := e.certificates.read()
+	again = noFilesLeft(err)
+	if err != nil && news {
 		e.log.Error("cannot read the TLS certificates, the old ones stay", "err", err)
 	}
+	return again
+}
+
+// noFilesLeft reports whether err is a want of file descriptors.
+func noFilesLeft(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

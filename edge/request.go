@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +26,9 @@ const viaEntry = "1.1 marquee"
 // readHead reads one request head and acts on it. It reports whether there may
 // be more to do on the connection right now.
 func (c *conn) readHead() bool {
-	if c.slow {
+	if c.slow || c.waits {
 		c.limitAhead()
-		return false // the deadline takes it up again
+		return false // the deadline takes it up again, or its turn
 	}
 	in := c.inbound()
 	if len(in) == 0 {
@@ -38,6 +40,9 @@ func (c *conn) readHead() bool {
 	case nil:
 	case *httpparse.Error:
 		c.loop.edge.malformed.Add(1)
+		if e.Status == http.StatusRequestHeaderFieldsTooLarge {
+			c.loop.edge.limited[limitHead].Add(1)
+		}
 		c.refuse(e.Status, e.Reason)
 		return true
 	default: // httpparse.ErrNeedMore
@@ -49,13 +54,32 @@ func (c *conn) readHead() bool {
 	c.loop.requests.Add(1)
 	c.minor = uint8(req.Minor)
 	c.hold.Variant = c.loop.variant(req)
+	wait := c.source.take()
 	switch {
+	case wait > 0:
+		c.tooMany(req, n, wait)
 	case req.HasBody():
 		c.beginBody(req, n)
 	default:
 		c.begin(req, n)
 	}
 	return true
+}
+
+// tooMany refuses a request, whose head is n bytes long, because its address has
+// made too many. There will be room in wait.
+func (c *conn) tooMany(req *httpparse.Request, n int, wait time.Duration) {
+	c.loop.edge.limited[limitRequests].Add(1)
+	if req.HasBody() {
+		c.hold.Variant |= fanout.Close
+	}
+	c.consume(n)
+	r := plain(http.StatusTooManyRequests, "Too many requests from your address.")
+	r.Header = append(r.Header, field("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second))))
+	if c.replyWith(r); c.state == reading && !c.slow {
+		c.waits = true
+		c.loop.wheel.set(c, refusedPause)
+	}
 }
 
 // begin acts on a request without content, whose head is n bytes long.
@@ -65,6 +89,11 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 	if way.service == nil {
 		c.consume(n)
 		c.reply(http.StatusBadGateway, noRoute)
+		return
+	}
+	if way.service.route.MaxHead > 0 && n > way.service.route.MaxHead {
+		c.consume(n)
+		c.refuseHead(way.service)
 		return
 	}
 	shared := l.edge.cfg.ShareAll && shareable(req) && !way.trusted
@@ -118,13 +147,24 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 		c.refuse(http.StatusBadGateway, noRoute)
 		return
 	}
+	s := way.service
+	switch {
+	case s.route.MaxHead > 0 && n > s.route.MaxHead:
+		c.consume(n)
+		c.refuseHead(s)
+		return
+	case s.maxBody > 0 && req.ContentLength > s.maxBody:
+		c.consume(n)
+		c.refuseBody(s.maxBody)
+		return
+	}
 	q, err := c.loop.question(c, req, way)
 	if err != nil {
 		c.consume(n)
 		c.refuse(http.StatusBadRequest, err.Error())
 		return
 	}
-	c.pending = &pending{q: q, body: req.Body()}
+	c.pending = &pending{q: q, body: req.Body(), most: s.maxBody, pace: newPace(bodyTimeout), since: c.loop.wheel.now}
 	length := req.ContentLength
 	expects := req.ExpectContinue
 	c.consume(n)
@@ -144,31 +184,58 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	c.loop.wheel.set(c, bodyTimeout)
 }
 
+// refuseHead answers a request whose head is longer than its route takes.
+func (c *conn) refuseHead(s *service) {
+	c.loop.edge.limited[limitHead].Add(1)
+	c.refuse(http.StatusRequestHeaderFieldsTooLarge,
+		fmt.Sprintf("The request head is longer than %d bytes.", s.route.MaxHead))
+}
+
+// refuseBody answers a request whose content is longer than most bytes. The
+// connection ends, and what is still to come of the content is not waited for
+// (RFC 9110 §15.5.14).
+func (c *conn) refuseBody(most int64) {
+	c.loop.edge.limited[limitBody].Add(1)
+	c.refuse(http.StatusRequestEntityTooLarge, longContent(most).Error())
+}
+
 // readBody collects content. It reports whether there may be more to do on the
 // connection right now.
 func (c *conn) readBody() bool {
 	p := c.pending
+	in, came := c.inbound(), 0
 	for !p.body.Done() {
-		in := c.inbound()
-		data, n, err := p.body.Next(in)
-		if e, ok := err.(*httpparse.Error); ok {
+		data, n, err := p.body.Next(in[came:])
+		came += n
+		p.content = append(p.content, data...)
+		switch e, malformed := err.(*httpparse.Error); {
+		case malformed:
+			c.consume(came)
 			c.loop.edge.malformed.Add(1)
 			c.pending = nil
 			c.refuse(e.Status, e.Reason)
 			return true
-		}
-		p.content = append(p.content, data...)
-		c.consume(n)
-		switch {
+		case p.most > 0 && int64(len(p.content)) > p.most:
+			c.consume(came)
+			c.pending = nil
+			c.refuseBody(p.most)
+			return true
 		case len(p.content) > maxContent:
+			c.consume(came)
 			c.upload()
 			return false
-		case n > 0:
-			c.loop.wheel.set(c, bodyTimeout)
-		case !p.body.Done():
+		case n == 0 && !p.body.Done():
+			c.consume(came)
+			if came > 0 {
+				now := c.loop.wheel.now
+				p.pace.came(came, time.Duration(now-p.since)*tick)
+				p.since = now
+				c.loop.wheel.set(c, p.pace.left)
+			}
 			return false
 		}
 	}
+	c.consume(came)
 	c.pending = nil
 	p.q.req.Body = p.content
 	c.put(p.q)

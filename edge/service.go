@@ -23,6 +23,7 @@ type service struct {
 	up          *upstream.Service
 	crossOrigin bool
 	debug       bool
+	maxBody     int64 // bytes that a request's content may have; 0 for any number
 	// serial tells services apart, in the keys of requests.
 	serial uint64
 	counts *routeCounts
@@ -121,6 +122,9 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", rt.ID, err)
 		}
+		if rt.MaxHead > e.cfg.Limits.MaxHead {
+			return nil, fmt.Errorf("route %s: max_head is %d: -max-head lets no head have more than %d bytes", rt.ID, rt.MaxHead, e.cfg.Limits.MaxHead)
+		}
 		c := counts[rt.ID]
 		if c == nil {
 			c = newRouteCounts(rt.ID, e.cfg.Loops)
@@ -129,6 +133,10 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 		r.services[rt] = &service{
 			route: rt, up: up, counts: c, serial: serials.Add(1),
 			crossOrigin: rt.CrossOrigin || e.cfg.AutoCrossOrigin, debug: rt.Debug || e.cfg.Debug,
+			maxBody: e.cfg.Limits.MaxBody,
+		}
+		if rt.MaxBody > 0 {
+			r.services[rt].maxBody = rt.MaxBody
 		}
 	}
 	return r, nil

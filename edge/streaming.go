@@ -86,8 +86,8 @@ func (c *conn) push(wire []byte) {
 	if c.send(wire); c.state == closed {
 		return
 	}
-	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
-		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+	if c.gc.OutboundBuffered() > 0 {
+		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
 		c.loop.wheel.set(c, nextTick)
 	}
 }

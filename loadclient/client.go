@@ -63,7 +63,7 @@ func (f fault) String() string {
 }
 
 const (
-	maxBackoff    = 64 * time.Second // after the 7th failure in a row
+	maxBackoff    = 64 * time.Second // after the 7th failure in a row; an audit's clients wait auditBackoff
 	backoffJitter = time.Second
 )
 
@@ -293,14 +293,17 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 	case h == noChange:
 		p.timeoutsHeld++
 	case !c.started:
+		p.audited(c, h, now)
 		c.started, c.id = true, h.id
 		p.ledger.startedAt(h)
 		p.tally.receive(h, now)
 		p.countStarted(now)
 	case h.id <= c.id:
+		p.disordered(i, h)
 		p.fail(i, wrong, fmt.Errorf("headline %d in answer to last_id=%d", h.id, c.id))
 		return
 	default:
+		p.audited(c, h, now)
 		c.id = h.id
 		p.deliveries++
 		p.ledger.receive(h, now)
@@ -311,7 +314,7 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 }
 
 // fail counts what befell the client and lets it try again after the backoff:
-// 1, 2, 4, ... 64 s and up to a second more. Of each kind of fault, five are
+// 1, 2, 4, ... s, at most config.maxBackoff, and up to a second more. Of each kind of fault, five are
 // logged, then one a minute.
 func (p *pool) fail(i int32, f fault, err error) {
 	c := &p.clients[i]
@@ -325,12 +328,22 @@ func (p *pool) fail(i int32, f fault, err error) {
 	if c.failures == 0 {
 		p.errored++
 	}
-	backoff := maxBackoff
+	backoff := time.Second << c.failures
 	if c.failures < 6 {
-		backoff = time.Second << c.failures
 		c.failures++
 	}
-	p.rest(i, p.now(), backoff+jitter(backoffJitter))
+	p.rest(i, p.now(), min(backoff, p.cfg.maxBackoff)+jitter(backoffJitter))
+}
+
+// audited tells the audit, if there is one, that the client received h, before it
+// counts as the client's newest.
+func (p *pool) audited(c *client, h *headline, now time.Duration) {
+	if p.audit != nil {
+		p.audit.receive(c.id, h, now, func(id uint64) int { return p.started - p.olderThan(id) })
+		if len(p.audit.reached) > 0 {
+			p.signalNews()
+		}
+	}
 }
 
 // succeed ends the client's failures in a row.

@@ -34,6 +34,8 @@ type config struct {
 	every         time.Duration
 	changes       int           // 0: until interrupted
 	deliverWithin time.Duration // a client that has not got a change by then missed it
+	audit         bool
+	maxBackoff    time.Duration // longest rest after failures, without the jitter
 
 	// Cluster.
 	nats   bus.Config // without Log; no URL: it stands alone
@@ -74,6 +76,7 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	fs.StringVar(&c.post, "post", "", "`URL` to change the headline at (form field body); without it changes are only watched, until Ctrl-C")
 	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes; with -stream, exactly that")
 	fs.IntVar(&c.changes, "changes", 3, "with -post: number of changes, 0 for until Ctrl-C")
+	fs.BoolVar(&c.audit, "audit", false, "check each client's sequence until SIGTERM, and write each headline that all have reached,\nand in the end a summary, as a line of JSON on standard output")
 	fs.StringVar(&c.json, "json", "", "write the summary as JSON to this `file`; - is standard output, and the text goes to standard error")
 	c.nats.Flags(fs, "", "`URL` of the NATS server or cluster that sets this group of clients up, until SIGTERM; none, it stands alone")
 	fs.StringVar(&c.nats.Name, "name", "", "with -nats: the group's `name` in the cluster; by default made of host and process")
@@ -108,6 +111,10 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	if err != nil {
 		return c, usageError{err}
 	}
+	c.maxBackoff = maxBackoff
+	if c.audit {
+		c.maxBackoff = auditBackoff
+	}
 	c.deliverWithin = 10 * time.Second
 	if c.post == "" {
 		// A change may come while clients rest; they get it when they poll again.
@@ -132,6 +139,9 @@ func (c *config) checkMode(fs *flag.FlagSet) error {
 			}
 		}
 	})
+	if err == nil && c.audit && (c.post != "" || c.json != "" || c.nats.URL != "") {
+		err = errors.New("-audit excludes -post, -json and -nats: it watches what others change, and has an output of its own")
+	}
 	if err == nil {
 		err = c.nats.Validate()
 	}
@@ -210,7 +220,7 @@ func (c config) logger(out io.Writer) *slog.Logger {
 }
 
 // watching says that others change the headline, and the summary is about that.
-func (c config) watching() bool { return c.post == "" && c.nats.URL == "" }
+func (c config) watching() bool { return c.post == "" && c.nats.URL == "" && !c.audit }
 
 // hostport is where the clients connect.
 func (c config) hostport() string {
@@ -234,7 +244,7 @@ func (c config) changesWanted() int {
 // the ramp, a first answer, a rest, and one request that failed by
 // timeout and waited out the longest backoff.
 func (c config) waitingWithin() time.Duration {
-	d := 2*c.requestTimeout + c.repollDelay + c.repollJitter + maxBackoff + backoffJitter
+	d := 2*c.requestTimeout + c.repollDelay + c.repollJitter + c.maxBackoff + backoffJitter
 	if c.rate > 0 {
 		d += time.Duration(c.clients/c.rate+1) * time.Second
 	}

@@ -23,6 +23,10 @@
 // not the ones before have arrived, which is how a rate is found that a server
 // sustains.
 //
+// With -audit it watches what others change, for as long as it is left to, checks
+// each client's sequence of headlines, and exits 0 only when none was sent again,
+// none after a newer one, and none that was not published.
+//
 // With -nats it is a client group of the cluster: a set-up, which comes over the
 // bus, says how many clients there are, what they ask and where they connect,
 // and another one may change that at any time. The bus is told how they stand.
@@ -103,6 +107,9 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err := checkDescriptors(cfg.clients); err != nil {
 		return usageError{fmt.Errorf("-c: %w", err)}
 	}
+	if cfg.audit {
+		return runAudit(ctx, cfg, stdout, log)
+	}
 	text, results := stdout, io.Discard
 	switch cfg.json {
 	case "":
@@ -133,14 +140,7 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	interrupted := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect, cfg.stream)
-	if err != nil {
-		return nil, fmt.Errorf("-url: %w", err)
-	}
-	if err := t.dialer.checkPorts(cfg.clients); err != nil {
-		log.Warn("some clients will not connect", "error", err)
-	}
-	p, err := newPool(cfg, log)
+	p, t, err := prepare(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -170,4 +170,37 @@ func load(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) (*su
 	}
 	s.OK = err == nil
 	return s, err
+}
+
+// runAudit is the command with -audit. It returns nil when ctx has ended it and no
+// sequence was broken.
+func runAudit(ctx context.Context, cfg config, stdout io.Writer, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p, t, err := prepare(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	a := newAuditor(stdout, p)
+	p.setUp(cfg.clients, t)
+	var g run.Group
+	g.Add(p.run, func(error) { p.stop() })
+	g.Add(func() error { return a.run(ctx) }, func(error) { cancel() })
+	err = g.Run()
+	// The group has ended, so the loop's state is ours.
+	return errors.Join(err, a.end())
+}
+
+// prepare makes a pool, which the caller closes, and what its clients are to ask.
+func prepare(ctx context.Context, cfg config, log *slog.Logger) (*pool, *target, error) {
+	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect, cfg.stream)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-url: %w", err)
+	}
+	if err := t.dialer.checkPorts(cfg.clients); err != nil {
+		log.Warn("some clients will not connect", "error", err)
+	}
+	p, err := newPool(cfg, log)
+	return p, t, err
 }

@@ -40,6 +40,7 @@ type pool struct {
 	inState    [states]int
 	timers     *timers
 	ledger     *ledger
+	audit      *audit // nil: none
 	tally      tally
 	pace       pace
 	parser     responseParser
@@ -49,7 +50,7 @@ type pool struct {
 	// Of streams, likewise.
 	eventParser eventParser
 	idBuf       [20]byte
-	order       order
+	order       order // of polls, too
 	disorder    rate.Sometimes
 	keepAlives  int // comments
 
@@ -98,6 +99,12 @@ func newPool(cfg config, log *slog.Logger) (*pool, error) {
 		p.snapshotCh = make(chan snapshot, 1)
 	}
 	p.ledger = newLedger(cfg.deliverWithin, cfg.watching(), p.signalNews)
+	if cfg.audit {
+		var err error
+		if p.audit, err = newAudit(cfg.clients, p.now()); err != nil {
+			return nil, err
+		}
+	}
 	for i := range p.clients {
 		p.clients[i].fd = -1
 	}

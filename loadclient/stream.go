@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// order counts how the headlines of streams came that did not come once each and
-// in the order of their ids.
+// order counts the headlines that did not come once each and in the order of their
+// ids.
 type order struct {
-	gaps     int // ids that a stream went past
+	gaps     int // ids that a stream went past; polls do
 	repeats  int // headlines that were the client's newest already
 	reorders int // headlines older than the client's newest
 }
@@ -121,25 +121,21 @@ func (p *pool) event(i int32, e event, now time.Duration) (more bool) {
 	if id := strconv.AppendUint(p.idBuf[:0], h.id, 10); string(e.id) != string(id) {
 		return p.breakOff(i, wrong, fmt.Errorf("headline %s in an event with id %q", id, e.id))
 	}
-	switch {
-	case !c.started:
+	if !c.started {
+		p.audited(c, h, now)
 		c.started, c.id = true, h.id
 		p.ledger.startedAt(h)
 		p.tally.receive(h, now)
 		p.countStarted(now)
 		return true
-	case h.id == c.id:
-		p.order.repeats++
-		p.disordered(i, h)
-		return true
-	case h.id < c.id:
-		p.order.reorders++
-		p.disordered(i, h)
-		return true
-	case h.id > c.id+1:
-		p.order.gaps += int(h.id - c.id - 1)
+	}
+	if h.id != c.id+1 {
 		p.disordered(i, h)
 	}
+	if h.id <= c.id {
+		return true
+	}
+	p.audited(c, h, now)
 	c.id = h.id
 	p.deliveries++
 	p.ledger.receive(h, now)
@@ -147,11 +143,20 @@ func (p *pool) event(i int32, e event, now time.Duration) (more bool) {
 	return true
 }
 
-// disordered logs that the client was sent h after its newest headline: five
-// times, then once a minute.
+// disordered counts that the client was sent h when that did not follow its newest
+// headline, and logs it: five times, then once a minute.
 func (p *pool) disordered(i int32, h *headline) {
+	newest := p.clients[i].id
+	switch {
+	case h.id == newest:
+		p.order.repeats++
+	case h.id < newest:
+		p.order.reorders++
+	default:
+		p.order.gaps += int(h.id - newest - 1)
+	}
 	p.disorder.Do(func() {
-		p.log.Warn("headline out of order", "client", i, "newest", p.clients[i].id, "headline", h.id,
+		p.log.Warn("headline out of order", "client", i, "newest", newest, "headline", h.id,
 			"gaps", p.order.gaps, "repeats", p.order.repeats, "reorders", p.order.reorders)
 	})
 }

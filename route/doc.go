@@ -49,6 +49,13 @@
 //	                         may be any text; may be repeated, the first that
 //	                         fits counts
 //
+// and of requests, to bound what they may cost:
+//
+//	max_head=N               how many bytes the request line and the fields may
+//	                         have; more is answered 431
+//	max_body=N               how many bytes the content may have, also where the
+//	                         request does not say; more is answered 413
+//
 // Options of a target:
 //
 //	ssl                      over TLS

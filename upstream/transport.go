@@ -17,6 +17,14 @@ import (
 // long to be encrypted, before the next target is tried.
 const connectTimeout = 5 * time.Second
 
+// The pauses before a connection is tried again for which there is no file
+// descriptor: from the shortest, doubling, to the longest, for connectTimeout
+// together.
+const (
+	shortestPause = 5 * time.Millisecond
+	longestPause  = 250 * time.Millisecond
+)
+
 // errBlocked is why a connection to an untrusted target's address is refused.
 var errBlocked = errors.New("origin address is not public")
 
@@ -136,10 +144,35 @@ func (c *Client) connect(ctx context.Context, set setting, network, address stri
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout)
 	defer cancel()
 	nc, err := dial(ctx, network, address)
+	for pause := shortestPause; outOfFiles(err); pause = min(2*pause, longestPause) {
+		// Another target would need one too. Meanwhile net/http may give the
+		// request a connection that another has done with.
+		c.closeIdle()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, &connectError{err}
+		}
+		nc, err = dial(ctx, network, address)
+	}
 	if err != nil {
 		return nil, &connectError{err}
 	}
 	return &originConn{nc, c.cfg.AnswerTimeout}, nil
+}
+
+// outOfFiles reports whether there is no file descriptor for a connection.
+func outOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// closeIdle closes the connections that are not in use.
+func (c *Client) closeIdle() {
+	c.transportsMu.Lock()
+	defer c.transportsMu.Unlock()
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
+	}
 }
 
 // encrypt does the TLS handshake with the host of address. The error is a
