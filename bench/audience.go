@@ -75,7 +75,7 @@ func (a *audience) start(s *scene) (err error) {
 		return err
 	}
 	s.command(path, args)
-	a.process, err = start(s.log.Writer(), program{name: "loadclient of " + a.kind, path: path, args: args, stdout: a})
+	a.process, err = start(s.log.Writer(), program{name: "loadclient of " + a.kind, path: path, args: args, stdout: a, host: s.hosts["clients"]})
 	return err
 }
 

@@ -272,6 +272,10 @@ func (a *ask) await(r upstream.Result) {
 			case a.put != put || a.state != waiting:
 			case (err != nil || once) && r.Answer.Asked.After(cutOff) && r.Answer.Body == nil:
 				a.begin(r)
+			case r.Answer.Hold.Mode == grip.HoldStream:
+				// Nobody has been given its beginning, so that is asked for, and not
+				// what comes after it.
+				a.send(later(confirmed, cutOff))
 			default:
 				a.watch = fanout.Watch{Channels: a.channels(r.Answer)}
 				a.again(later(confirmed, cutOff))
