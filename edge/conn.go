@@ -51,6 +51,9 @@ type conn struct {
 	state  state
 	// persistent 1.1 streams get chunks; a 1.0 client gets none.
 	minor uint8
+	// admitted: a request has been held, and further ones are even when memory is
+	// scarce.
+	admitted bool
 	// turnedAway: there is no room for the client, who is told so and no more.
 	turnedAway bool
 	// inTraffic: traffic is running and will look at what is unread.

@@ -48,7 +48,7 @@ type memoryState uint8
 const (
 	ample  memoryState = iota
 	tight              // slow clients with the longest queues are cut off
-	scarce             // and nobody new is let in, or held
+	scarce             // and nobody new is let in, or held, who was not before
 )
 
 // memoryStates is what the log says of each.
@@ -137,7 +137,8 @@ func (m *memory) limit() int64 {
 }
 
 // memoryClasses are the metrics of the runtime that heap reads: what Go has got
-// from the kernel, four parts of it to take off, and what to put in their place.
+// from the kernel, four parts of it to take off, and what to put in their place;
+// and what allocated does.
 var memoryClasses = []string{
 	"/memory/classes/total:bytes",
 	"/memory/classes/heap/released:bytes",
@@ -145,6 +146,7 @@ var memoryClasses = []string{
 	"/memory/classes/heap/unused:bytes",
 	"/memory/classes/heap/objects:bytes",
 	"/gc/heap/live:bytes",
+	"/gc/heap/allocs:bytes",
 }
 
 // heap returns the bytes that Go cannot do without: what was alive at the last
@@ -156,6 +158,12 @@ func (m *memory) heap() int64 {
 		n -= int64(part.Value.Uint64())
 	}
 	return n + int64(m.samples[5].Value.Uint64())
+}
+
+// allocated returns the bytes that have ever been allocated.
+func (m *memory) allocated() uint64 {
+	runtimemetrics.Read(m.samples)
+	return m.samples[6].Value.Uint64()
 }
 
 // inUse returns the largest share of a limit that is in use.
@@ -207,7 +215,8 @@ func (m *memory) check(now time.Time) (cut bool) {
 func (e *edge) memoryLoop(stopCh <-chan struct{}) {
 	ticker := time.NewTicker(memoryCheck)
 	defer ticker.Stop()
-	for {
+	var l lull
+	for n := 0; ; n++ {
 		select {
 		case <-stopCh:
 			return
@@ -216,6 +225,9 @@ func (e *edge) memoryLoop(stopCh <-chan struct{}) {
 				for _, l := range e.loops {
 					l.post(l.cutSlow)
 				}
+			}
+			if n%int(lullCheck/memoryCheck) == 0 && l.look(now, e.memory.allocated(), e.connections.Load()) {
+				debug.FreeOSMemory()
 			}
 		}
 	}

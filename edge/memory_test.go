@@ -52,7 +52,7 @@ func (p *process) fill() []*client {
 // wantShed checks what an edge does whose memory is scarce, and that it comes back.
 func (p *process) wantShed(h *headline) {
 	p.t.Helper()
-	in, held := p.dial(), p.poll(3, 1)
+	in, held := p.dial(), p.poll(3, 1) // in is connected, and has not been held
 	p.waitHolds(3)
 	in.get(headlinePath)
 	in.wantAnswer(200, headlineBody(1))
@@ -78,7 +78,9 @@ func (p *process) wantShed(h *headline) {
 	p.publish(headlineItem(2))
 	for _, c := range held {
 		c.wantAnswer(200, headlineBody(2))
+		c.get(pollPath(2))
 	}
+	p.waitHolds(3) // they stay
 
 	for _, c := range crowd {
 		c.leave()
@@ -87,11 +89,13 @@ func (p *process) wantShed(h *headline) {
 	if n := p.metric("marquee_memory_shortages_total"); n < 1 {
 		p.t.Errorf("%v shortages are counted, want 1 or more", n)
 	}
-	again := p.poll(1, 2)
-	p.waitHolds(1)
+	held = append(held, p.poll(1, 2)...)
+	p.waitHolds(4)
 	h.change()
 	p.publish(headlineItem(3))
-	again[0].wantAnswer(200, headlineBody(3))
+	for _, c := range held {
+		c.wantAnswer(200, headlineBody(3))
+	}
 }
 
 // When memory is scarce those who are in stay served, the others are told to come
