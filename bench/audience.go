@@ -19,6 +19,11 @@ type audience struct {
 	kind    string // polls or streams
 	clients int
 	url     string
+	// reconnect has the polls open a connection for each request.
+	reconnect bool
+	// after is the newest headline of before it began: those until then nobody need
+	// get.
+	after   uint64
 	process *process
 
 	mu        sync.Mutex
@@ -69,6 +74,9 @@ func (a *audience) start(s *scene) (err error) {
 	args := []string{"-audit", "-c", strconv.Itoa(a.clients), "-url", a.url, "-rate", "20000", "-repoll-delay", "0", "-repoll-jitter", "0"}
 	if a.kind == "streams" {
 		args = append(args, "-stream")
+	}
+	if a.reconnect {
+		args = append(args, "-reconnect")
 	}
 	path, err := binary("loadclient")
 	if err != nil {

@@ -200,6 +200,9 @@ func (c *changer) judge(s *scene) {
 		var p50, p99, last float64
 		whole := true
 		for _, a := range s.audiences {
+			if made.id <= a.after {
+				continue
+			}
 			h, ok := a.sighting(made.id)
 			if a.kind == "streams" && h.Received < a.clients {
 				s.result.Lost += a.clients - h.Received

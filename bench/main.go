@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		mainCommand(stdout, stderr),
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
+		soakCommand(stdout, stderr),
 		floorCommand(stderr),
 		natsCommand(stderr),
 	}
