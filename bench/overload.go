@@ -242,8 +242,15 @@ func inAndOut(ctx context.Context, s *scene) error {
 		if err := s.awaitGone(ctx); err != nil {
 			return err
 		}
-		if last, err = s.edge.settledVitals(ctx); err != nil {
-			return err
+		// What the crowd has left behind may be collected only when the memory has
+		// stood still for a while.
+		for looks := 0; looks == 0 || looks < 3 && last.grown(first) != ""; looks++ {
+			if last, err = s.edge.settledVitals(ctx); err != nil {
+				return err
+			}
+			if cycle == 0 {
+				break
+			}
 		}
 		if cycle == 0 {
 			first = last
