@@ -205,7 +205,7 @@ func outOfMemory(ctx context.Context, s *scene) (err error) {
 	}
 	s.figure("memory", "MB", memory/1e6)
 	leave()
-	m, err := s.awaitEdge(ctx, "memory suffices again", func(m metrics) bool { return m[memoryUsed] < 0.7 })
+	m, err := s.awaitEdge(ctx, "memory suffices again", func(m metrics) bool { return m[memoryUsed] < 0.65 })
 	if err != nil {
 		return err
 	}
