@@ -124,9 +124,9 @@ func newMemory(log *slog.Logger, root fs.FS) *memory {
 	}
 	switch {
 	case given != "":
-		log.Info("memory limit of the environment", "GOMEMLIMIT", given, "cgroup_bytes", m.limit())
+		log.Info("memory limit of the environment", "GOMEMLIMIT", given, "limit_bytes", m.limit())
 	case len(m.groups) > 0:
-		log.Info("memory limit of the control group", "GOMEMLIMIT", m.goLimit, "cgroup_bytes", least)
+		log.Info("memory limit of the control group", "GOMEMLIMIT", m.goLimit, "limit_bytes", least)
 	}
 	return m
 }
