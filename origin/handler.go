@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -108,8 +109,15 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	changed, err := h.service.change(body)
-	if err != nil {
+	changed, err := h.service.change(r.Context(), body)
+	switch {
+	case errors.Is(err, errAbandoned):
+		return
+	case errors.Is(err, syscall.ENOSPC):
+		h.log.Error("headline not changed", "err", err)
+		refuse(w, http.StatusInsufficientStorage, "there is no room to store the headline, which has not changed")
+		return
+	case err != nil:
 		h.log.Error("headline not changed", "err", err)
 		refuse(w, http.StatusInternalServerError, "the headline could not be stored and has not changed")
 		return

@@ -73,8 +73,12 @@ type service struct {
 	closed bool // under mu
 }
 
-// errClosed is what a change gets that comes after close.
-var errClosed = errors.New("the service is closed")
+var (
+	// errClosed is what a change gets that comes after close.
+	errClosed = errors.New("the service is closed")
+	// errAbandoned is what a change gets whose client has gone before its turn.
+	errAbandoned = errors.New("who wanted the change has gone")
+)
 
 // openService opens the store as openStore does, and publishes the headline that
 // is in it: whoever stopped before may have stored it and not come
@@ -125,10 +129,13 @@ const ackWait = 100 * time.Millisecond
 // every healthy edge has it or ackWait is over. An error means that the
 // headline has not changed for anybody. Safe from any goroutine.
 //
-// It takes no context of the request: a client that leaves halfway through
-// must not leave behind a change that is stored and never published.
-func (s *service) change(body string) (*headline, error) {
-	h, acks, err := s.commit(body)
+// When ctx, the request's, ends before it is the change's turn, nothing is changed:
+// while the store takes long, clients give up and try again, and what they have
+// given up would keep the store from what they want. From then on ctx does not
+// matter: a client that leaves halfway through must not leave behind a change that
+// is stored and never published.
+func (s *service) change(ctx context.Context, body string) (*headline, error) {
+	h, acks, err := s.commit(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +145,16 @@ func (s *service) change(body string) (*headline, error) {
 
 // commit stores, remembers and queues one change. The order matters: an edge
 // that gets the item may ask this origin at once, and must find it here.
-func (s *service) commit(body string) (*headline, []<-chan struct{}, error) {
+func (s *service) commit(ctx context.Context, body string) (*headline, []<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, errClosed
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	if ctx.Err() != nil {
+		return nil, nil, errAbandoned
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	// A write whose answer is lost may still have taken an id. That id is then
 	// never seen by anybody, and the next change follows the last one seen.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -30,7 +32,7 @@ func newTestService(t testing.TB, log *slog.Logger, edges ...*testEdge) *service
 // mustChange changes the headline and returns it.
 func mustChange(t testing.TB, svc *service, body string) *headline {
 	t.Helper()
-	h, err := svc.change(body)
+	h, err := svc.change(t.Context(), body)
 	if err != nil {
 		t.Fatalf("change(%q): %v", body, err)
 	}
@@ -108,7 +110,7 @@ func TestConcurrentChanges(t *testing.T) {
 	got := make([]*headline, changes)
 	for i := range changes {
 		wg.Go(func() {
-			h, err := svc.change(fmt.Sprintf("headline of goroutine %d", i))
+			h, err := svc.change(t.Context(), fmt.Sprintf("headline of goroutine %d", i))
 			if err != nil {
 				t.Errorf("change %d: %v", i, err)
 				return
@@ -146,8 +148,26 @@ func TestChangeAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc.close()
-	if h, err := svc.change("too late"); err == nil {
+	if h, err := svc.change(t.Context(), "too late"); err == nil {
 		t.Errorf("change after close = %s, want an error", h.json)
+	}
+}
+
+// Who has given up before its turn changes nothing.
+func TestChangeAbandoned(t *testing.T) {
+	svc, err := openService(t.Context(), testStore(t.TempDir()), nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svc.close()
+	mustChange(t, svc, "kept")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := svc.change(ctx, "abandoned"); !errors.Is(err, errAbandoned) {
+		t.Errorf("change of who has gone: error %v, want %v", err, errAbandoned)
+	}
+	if h, err := svc.store.load(t.Context()); err != nil || h.id != 1 {
+		t.Errorf("the store holds %s, %v, want what was kept", h.json, err)
 	}
 }
 

@@ -70,9 +70,19 @@ func (s *store) load(ctx context.Context) (*headline, error) {
 }
 
 // put stores body and returns its id. When it returns without an error the
-// value is on the disk.
+// value is on the disk. Calls must not overlap.
 func (s *store) put(ctx context.Context, body string) (uint64, error) {
-	id, err := s.bucket.PutString(ctx, valueKey, body)
+	var err error
+	if s.own != nil {
+		err = s.own.ready()
+	}
+	var id uint64
+	if err == nil {
+		id, err = s.bucket.PutString(ctx, valueKey, body)
+		if err != nil && s.own != nil {
+			err = errors.Join(err, s.own.reopen())
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("store headline: %w", err)
 	}
