@@ -44,6 +44,22 @@ func faults() []trial {
 			run: func(ctx context.Context, s *scene) error { return s.origin.outage(ctx, downTime) },
 		},
 		{
+			name: "both-killed", does: "the edge is killed, and after some changes the origin; both are started again",
+			long: longSize, short: shortSize,
+			run: func(ctx context.Context, s *scene) error {
+				if err := s.edge.kill(); err != nil {
+					return err
+				}
+				if err := s.changes.pause(ctx, 3); err != nil {
+					return err
+				}
+				if err := s.origin.outage(ctx, 0); err != nil {
+					return err
+				}
+				return s.edge.start(ctx)
+			},
+		},
+		{
 			name: "origin-hung", does: "the origin is stopped (SIGSTOP), and goes on after a while",
 			long: longSize, short: shortSize,
 			run: func(ctx context.Context, s *scene) error { return s.origin.hang(ctx, s.size.period) },

@@ -62,8 +62,8 @@ type service struct {
 	store     *store
 	publisher *publisher
 
-	// recent is the newest headlines, nil when there is none yet. Stored by
-	// change only; read by any goroutine (atomic), so that no poll waits for a
+	// recent is the newest headlines, nil when there is none yet. After openService
+	// stored by change only; read by any goroutine (atomic), so that no poll waits for a
 	// change or for the store.
 	recent atomic.Pointer[history]
 
@@ -92,7 +92,7 @@ func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoin
 		p.close()
 		return nil, err
 	}
-	h, err := st.load(ctx)
+	recent, err := st.load(ctx)
 	if err != nil {
 		p.close()
 		st.close()
@@ -100,8 +100,8 @@ func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoin
 	}
 	p.bus.Store(st.bus)
 	s := &service{store: st, publisher: p}
-	if h != nil {
-		s.recent.Store((*history)(nil).with(h))
+	if h := recent.newest(); h != nil {
+		s.recent.Store(recent)
 		s.publisher.publish(h, before(h))
 	}
 	return s, nil

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +154,32 @@ func TestChangeAfterClose(t *testing.T) {
 	}
 }
 
+// Streams get what they have missed over a restart.
+func TestRestartKeepsHistory(t *testing.T) {
+	dir := t.TempDir()
+	for changes := uint64(0); changes <= storedHeadlines+16; changes += 16 {
+		svc, err := openService(t.Context(), testStore(dir), nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for _, h := range svc.recent.Load().after(0) {
+			got = append(got, h.id)
+		}
+		var want []uint64
+		for id := max(changes, storedHeadlines) - storedHeadlines + 1; id <= changes; id++ {
+			want = append(want, id)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("after %d changes a restart knows headlines %v, want %v", changes, got, want)
+		}
+		for range 16 {
+			mustChange(t, svc, "one more")
+		}
+		svc.close()
+	}
+}
+
 // Who has given up before its turn changes nothing.
 func TestChangeAbandoned(t *testing.T) {
 	svc, err := openService(t.Context(), testStore(t.TempDir()), nil, slog.New(slog.DiscardHandler))
@@ -166,8 +193,8 @@ func TestChangeAbandoned(t *testing.T) {
 	if _, err := svc.change(ctx, "abandoned"); !errors.Is(err, errAbandoned) {
 		t.Errorf("change of who has gone: error %v, want %v", err, errAbandoned)
 	}
-	if h, err := svc.store.load(t.Context()); err != nil || h.id != 1 {
-		t.Errorf("the store holds %s, %v, want what was kept", h.json, err)
+	if stored, err := svc.store.load(t.Context()); err != nil || len(stored.after(0)) != 1 {
+		t.Errorf("the store holds %d headlines, %v, want what was kept", len(stored.after(0)), err)
 	}
 }
 

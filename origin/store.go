@@ -16,6 +16,9 @@ import (
 const (
 	bucketName = "headline"
 	valueKey   = "value"
+	// storedHeadlines are kept, the most that a bucket does: for streams that have
+	// missed some while we were away.
+	storedHeadlines = jetstream.KeyValueMaxHistory
 )
 
 // A store keeps the headline durably, in a key-value bucket of a NATS server:
@@ -48,7 +51,7 @@ func openStore(ctx context.Context, cfg storeConfig, log *slog.Logger) (*store, 
 	cfg.bus.Log = log
 	var err error
 	if s.bus, err = bus.Connect(ctx, cfg.bus); err == nil {
-		s.bucket, err = s.bus.Bucket(ctx, bucketName)
+		s.bucket, err = s.bus.Bucket(ctx, bucketName, storedHeadlines)
 	}
 	if err != nil {
 		s.close()
@@ -57,16 +60,20 @@ func openStore(ctx context.Context, cfg storeConfig, log *slog.Logger) (*store, 
 	return s, nil
 }
 
-// load returns the stored headline, nil when none was ever put.
-func (s *store) load(ctx context.Context) (*headline, error) {
-	entry, err := s.bucket.Get(ctx, valueKey)
+// load returns the newest of the stored headlines, nil when none was ever put.
+func (s *store) load(ctx context.Context) (*history, error) {
+	entries, err := s.bucket.History(ctx, valueKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load headline: %w", err)
+		return nil, fmt.Errorf("load headlines: %w", err)
 	}
-	return newHeadline(entry.Revision(), string(entry.Value())), nil
+	var recent *history
+	for _, entry := range entries {
+		recent = recent.with(newHeadline(entry.Revision(), string(entry.Value())))
+	}
+	return recent, nil
 }
 
 // put stores body and returns its id. When it returns without an error the
