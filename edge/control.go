@@ -201,7 +201,7 @@ func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, l := range e.loops {
-		if last := l.ticked.Load(); last != 0 && time.Since(time.Unix(0, last)) > 5*time.Second {
+		if last := l.ticked.Load(); last != nil && time.Since(*last) > 5*time.Second {
 			say(http.StatusServiceUnavailable, "an event loop does not come round")
 			return
 		}

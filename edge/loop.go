@@ -50,9 +50,9 @@ type loop struct {
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
-	repeated atomic.Int64 // requests answered with what was at hand
-	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	repeated atomic.Int64              // requests answered with what was at hand
+	joined   atomic.Int64              // requests that joined an ask
+	ticked   atomic.Pointer[time.Time] // when the last tick ran; nil before the first
 }
 
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
@@ -76,7 +76,7 @@ func (l *loop) turn() {
 // tick moves the loop's deadlines on by one tick.
 func (l *loop) tick(now time.Time) {
 	l.now = now
-	l.ticked.Store(now.UnixNano())
+	l.ticked.Store(&now)
 	l.due = l.wheel.advance(l.due)
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
