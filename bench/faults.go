@@ -118,12 +118,16 @@ func faults() []trial {
 		{
 			name: "disk-full", does: "the disk that keeps the headline is full for a while",
 			long: longSize, short: shortSize, needs: canMakeDisks,
-			prepare: func(s *scene) (err error) {
-				s.disk, err = newDisk(s.dataDir, diskSize)
-				s.origin.program.disk = s.disk
-				return err
+			prepare: smallDisk,
+			run: func(ctx context.Context, s *scene) error { return s.fillDisk(ctx, func() error { return nil }) },
+		},
+		{
+			name: "disk-full-restart", does: "the origin is killed, and started again, while the disk that keeps the headline is full",
+			long: longSize, short: shortSize, needs: canMakeDisks,
+			prepare: smallDisk,
+			run: func(ctx context.Context, s *scene) error {
+				return s.fillDisk(ctx, func() error { return s.origin.outage(ctx, 0) })
 			},
-			run: fillDisk,
 		},
 		{
 			name: "all-killed", does: "edge, origin and NATS are killed at random, one every few seconds, and started again",
@@ -186,13 +190,23 @@ func (s *scene) cutOff(ctx context.Context, name string, d time.Duration) error 
 	return h.plug()
 }
 
-// fillDisk leaves no room for a headline, and then room again. A change is to be
-// refused as long, and the log to say why.
-func fillDisk(ctx context.Context, s *scene) error {
+// smallDisk gives the origin a disk of its own.
+func smallDisk(s *scene) (err error) {
+	s.disk, err = newDisk(s.dataDir, diskSize)
+	s.origin.program.disk = s.disk
+	return err
+}
+
+// fillDisk leaves no room for a headline, and room again after meanwhile and a time.
+// A change is to be refused as long, and the log to say why.
+func (s *scene) fillDisk(ctx context.Context, meanwhile func() error) error {
 	if err := s.disk.fill(); err != nil {
 		return err
 	}
 	if err := s.changes.awaitRefused(ctx); err != nil {
+		return err
+	}
+	if err := meanwhile(); err != nil {
 		return err
 	}
 	if err := s.sleep(ctx, s.size.period); err != nil {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,9 +18,19 @@ func (b *Bus) Bucket(ctx context.Context, name string, values uint8) (jetstream.
 	if err != nil {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
-	bucket, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: values})
+	// One that is there is not written to: its disk may be full.
+	bucket, err := js.KeyValue(ctx, name)
+	if err == nil && !keeps(ctx, bucket, values) || errors.Is(err, jetstream.ErrBucketNotFound) {
+		bucket, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: values})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", name, ownError(err))
 	}
 	return bucket, nil
+}
+
+// keeps reports whether a bucket is known to keep so many values of a key.
+func keeps(ctx context.Context, bucket jetstream.KeyValue, values uint8) bool {
+	status, err := bucket.Status(ctx)
+	return err == nil && status.History() == int64(values)
 }
