@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"marquee/bus"
 	"marquee/grip"
 )
 
@@ -116,6 +117,14 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, syscall.ENOSPC):
 		h.log.Error("headline not changed", "err", err)
 		refuse(w, http.StatusInsufficientStorage, "there is no room to store the headline, which has not changed")
+		return
+	case errors.Is(err, errInDoubt):
+		h.log.Error("headline in doubt", "err", err)
+		refuse(w, http.StatusInternalServerError, "the headline has not changed, and whether it is stored is not known: it may change later")
+		return
+	case errors.Is(err, bus.ErrNotConnected):
+		h.log.Error("headline not changed", "err", err)
+		refuse(w, http.StatusServiceUnavailable, "the store cannot be reached, and the headline has not changed")
 		return
 	case err != nil:
 		h.log.Error("headline not changed", "err", err)

@@ -55,6 +55,14 @@ func (h *headline) idString() string {
 	return strconv.FormatUint(h.id, 10)
 }
 
+// number returns the id, 0 when there is no headline.
+func (h *headline) number() uint64 {
+	if h == nil {
+		return 0
+	}
+	return h.id
+}
+
 // A service is the headline as it changes: durable in the store, at hand in
 // memory, published to the edges.
 type service struct {
@@ -71,6 +79,9 @@ type service struct {
 	// also the order in which the edges get them.
 	mu     sync.Mutex
 	closed bool // under mu
+	// inDoubt says that the answer to a write was lost: the store may have it.
+	// Under mu.
+	inDoubt bool
 }
 
 var (
@@ -127,7 +138,8 @@ const ackWait = 100 * time.Millisecond
 
 // change makes body the headline and returns it once it is durable and either
 // every healthy edge has it or ackWait is over. An error means that the
-// headline has not changed for anybody. Safe from any goroutine.
+// headline has not changed for anybody; after errInDoubt, that it may change at the
+// next change that succeeds, or at the next start. Safe from any goroutine.
 //
 // When ctx, the request's, ends before it is the change's turn, nothing is changed:
 // while the store takes long, clients give up and try again, and what they have
@@ -156,16 +168,42 @@ func (s *service) commit(ctx context.Context, body string) (*headline, []<-chan 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	// A write whose answer is lost may still have taken an id. That id is then
-	// never seen by anybody, and the next change follows the last one seen.
+	if s.inDoubt {
+		if err := s.adopt(ctx); err != nil {
+			return nil, nil, fmt.Errorf("change headline: %w", err)
+		}
+	}
 	id, err := s.store.put(ctx, body)
 	if err != nil {
+		s.inDoubt = errors.Is(err, errInDoubt)
 		return nil, nil, fmt.Errorf("change headline: %w", err)
 	}
 	h := newHeadline(id, body)
 	recent := s.recent.Load()
 	s.recent.Store(recent.with(h))
 	return h, s.publisher.publish(h, recent.newest()), nil
+}
+
+// adopt makes what the store has the headline, and publishes it, if it has what we
+// do not know of. The caller holds mu.
+func (s *service) adopt(ctx context.Context) error {
+	stored, err := s.store.load(ctx)
+	if err != nil {
+		return err
+	}
+	s.inDoubt = false
+	recent := s.recent.Load()
+	var unknown []*headline
+	if h := stored.newest(); h != nil && (recent == nil || h.id > recent.newest().id) {
+		unknown = stored.after(recent.newest().number())
+	}
+	for _, h := range unknown {
+		prev := recent.newest()
+		recent = recent.with(h)
+		s.recent.Store(recent)
+		s.publisher.publish(h, prev)
+	}
+	return nil
 }
 
 // current returns the headline, nil when there is none yet. Safe from any

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"marquee/bus"
 )
 
 // newTestService returns a service over a fresh store that publishes to those
@@ -177,6 +179,88 @@ func TestRestartKeepsHistory(t *testing.T) {
 			mustChange(t, svc, "one more")
 		}
 		svc.close()
+	}
+}
+
+// awaitConnected waits until the bus is connected, or is not.
+func awaitConnected(t testing.TB, b *bus.Bus, want bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); b.Connected() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("connected is %v after %v, want %v", !want, patience, want)
+		}
+	}
+}
+
+// While the store of another process is away, changes are refused, and are not made
+// when it is back.
+func TestChangeWithoutStore(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	server, err := startNATS(dir, "127.0.0.1:0", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := server.url()
+	svc, err := openService(t.Context(), storeConfig{bus: bus.Config{Name: "origin", URL: url}}, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svc.close()
+	mustChange(t, svc, "before")
+	server.close()
+	awaitConnected(t, svc.store.bus, false)
+	if _, err := svc.change(t.Context(), "meanwhile"); !errors.Is(err, bus.ErrNotConnected) || errors.Is(err, errInDoubt) {
+		t.Errorf("a change without the store: error %v, want %v, without doubt", err, bus.ErrNotConnected)
+	}
+	if server, err = startNATS(dir, strings.TrimPrefix(url, "nats://"), log); err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	awaitConnected(t, svc.store.bus, true)
+	if h := mustChange(t, svc, "after"); h.id != 2 {
+		t.Errorf("the change after has id %d, want 2", h.id)
+	}
+}
+
+// What was stored although the answer was lost becomes the headline before the next
+// one does.
+func TestChangeInDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before []string // changes
+		stored []string // unknown to the service
+	}{
+		{"nothing", nil, nil},
+		{"nothing new", []string{"a", "b"}, nil},
+		{"the first", nil, []string{"a"}},
+		{"one more", []string{"a"}, []string{"b"}},
+		{"two more", []string{"a", "b"}, []string{"c", "d"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			edge := newTestEdge(t, nil)
+			svc := newTestService(t, slog.New(slog.DiscardHandler), edge)
+			for _, body := range tt.before {
+				mustChange(t, svc, body)
+			}
+			for _, body := range tt.stored {
+				if _, err := svc.store.put(t.Context(), body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			svc.inDoubt = true
+			last := mustChange(t, svc, "last")
+			var got []string
+			for i, h := range svc.recent.Load().after(0) {
+				got = append(got, string(h.json))
+				edge.wantItem(t, uint64(i+1), string(h.json))
+			}
+			if want := len(tt.before) + len(tt.stored) + 1; len(got) != want || last.id != uint64(want) {
+				t.Errorf("the history is %v, want %d headlines", got, want)
+			}
+			if svc.inDoubt {
+				t.Error("it is in doubt still")
+			}
+		})
 	}
 }
 

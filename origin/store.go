@@ -21,6 +21,9 @@ const (
 	storedHeadlines = jetstream.KeyValueMaxHistory
 )
 
+// errInDoubt is the error of a put that may have stored its value nevertheless.
+var errInDoubt = errors.New("whether it is stored is not known")
+
 // A store keeps the headline durably, in a key-value bucket of a NATS server:
 // one of its own in this process, or another.
 type store struct {
@@ -79,21 +82,31 @@ func (s *store) load(ctx context.Context) (*history, error) {
 // put stores body and returns its id. When it returns without an error the
 // value is on the disk. Calls must not overlap.
 func (s *store) put(ctx context.Context, body string) (uint64, error) {
-	var err error
-	if s.own != nil {
-		err = s.own.ready()
-	}
-	var id uint64
-	if err == nil {
-		id, err = s.bucket.PutString(ctx, valueKey, body)
-		if err != nil && s.own != nil {
-			err = errors.Join(err, s.own.reopen())
-		}
-	}
-	if err != nil {
+	if err := s.ready(); err != nil {
 		return 0, fmt.Errorf("store headline: %w", err)
 	}
-	return id, nil
+	id, err := s.bucket.PutString(ctx, valueKey, body)
+	if err == nil {
+		return id, nil
+	}
+	err = fmt.Errorf("store headline: %w: %w", errInDoubt, err)
+	if s.own != nil {
+		err = errors.Join(err, s.own.reopen())
+	}
+	return 0, err
+}
+
+// ready returns nil when the store can be expected to take something. Without a
+// connection it must not be tried: what waits for one would be stored when it is
+// back, long after it was refused.
+func (s *store) ready() error {
+	if !s.bus.Connected() {
+		return bus.ErrNotConnected
+	}
+	if s.own != nil {
+		return s.own.ready()
+	}
+	return nil
 }
 
 // close ends the connection, and the server if it is the store's own.
