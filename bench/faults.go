@@ -119,7 +119,7 @@ func faults() []trial {
 			name: "disk-full", does: "the disk that keeps the headline is full for a while",
 			long: longSize, short: shortSize, needs: canMakeDisks,
 			prepare: smallDisk,
-			run: func(ctx context.Context, s *scene) error { return s.fillDisk(ctx, func() error { return nil }) },
+			run:     func(ctx context.Context, s *scene) error { return s.fillDisk(ctx, func() error { return nil }) },
 		},
 		{
 			name: "disk-full-restart", does: "the origin is killed, and started again, while the disk that keeps the headline is full",
