@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,12 +35,18 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full           *fanout.Answer
+	full, tooMany  *fanout.Answer // for clients who are turned away
+	sources        *sources       // nil without limits by address
 	metrics        *metrics
-	cluster        *cluster    // nil without -nats
-	inputs         *zmq.Inputs // nil without ZeroMQ
-	stats          *zmq.Stats  // nil without -stats-zmq
-	tracker        *tracker    // nil where nobody is told of clients
+	accessLog      *accessLog    // nil without -access-log
+	cluster        *cluster      // nil without -nats
+	inputs         *zmq.Inputs   // nil without ZeroMQ
+	stats          *zmq.Stats    // nil without -stats-zmq
+	tracker        *tracker      // nil where nobody is told of clients
+	certificates   *certificates // nil without -listen-tls
+	handshakes     *handshakes   // nil without -listen-tls
+
+	memory *memory
 
 	leases leases
 
@@ -47,9 +54,19 @@ type edge struct {
 	connections  atomic.Int64 // clients now
 	accepted     atomic.Int64
 	refused      atomic.Int64 // no room
+	refusing     atomic.Int64 // of those, who stay to read it
 	acceptErrors atomic.Int64
-	malformed    atomic.Int64 // requests that were no HTTP
-	stalled      atomic.Int64 // clients cut off because they took nothing
+	malformed    atomic.Int64             // requests that were no HTTP
+	stalled      atomic.Int64             // clients cut off because they took nothing
+	limited      [limitCount]atomic.Int64 // what ran into a limit
+	unaccepted   trouble
+	crowded      trouble
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -59,9 +76,13 @@ type edge struct {
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	e := &edge{
 		cfg: cfg, log: log,
-		loops:   make(map[gnet.EventLoop]*loop),
-		full:    fullAnswer(),
-		emptyCh: make(chan struct{}),
+		loops:      make(map[gnet.EventLoop]*loop),
+		full:       fullAnswer(),
+		tooMany:    tooManyAnswer(),
+		sources:    newSources(&cfg.Limits, log),
+		unaccepted: trouble{what: "cannot take a client, trying again"},
+		crowded:    trouble{what: "clients are turned away"},
+		emptyCh:    make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
@@ -73,8 +94,17 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
+	e.memory = newMemory(log, os.DirFS("/"))
+	if len(cfg.ListenTLS) > 0 {
+		var err error
+		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		e.handshakes = newHandshakes(e, e.certificates.config())
+	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	e.log.Info("routes read", "routes", len(e.routing.Load().services))
 	var warning string
 	if e.maxConnections, warning = cfg.connections(); warning != "" {
 		log.Warn(warning)
@@ -89,26 +119,26 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 // started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	var err error
+	if e.accessLog, err = openAccessLog(e.cfg, e.log); err != nil {
+		return err
+	}
+	defer e.accessLog.close()
 	if err := e.startLoops(); err != nil {
 		return err
 	}
 	defer e.stopLoops()
 
-	var listeners []net.Listener
-	var addresses []string
+	listeners, err := listenAll(ctx, e.cfg.Listen, e.cfg.ListenTLS)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		for _, ln := range listeners {
 			ln.Close()
 		}
 	}()
-	for _, address := range e.cfg.Listen {
-		ln, err := listen(ctx, address)
-		if err != nil {
-			return err
-		}
-		listeners = append(listeners, ln)
-		addresses = append(addresses, ln.Addr().String())
-	}
+	addresses, secure := addressesOf(listeners)
 	control, err := net.Listen("tcp", e.cfg.Control)
 	if err != nil {
 		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
@@ -152,9 +182,15 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
-	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
+	reloader := e.newReloader()
+	defer reloader.close()
+	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
+	memoryStopCh := make(chan struct{})
+	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
@@ -167,7 +203,7 @@ func (e *edge) run(ctx context.Context) error {
 		server.Close()
 	})
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secure, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
@@ -195,12 +231,17 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
-			index:   len(e.loops),
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
+			index:  len(e.loops),
+			lag:    newLag(time.Now()),
+			held: map[grip.HoldMode]*histogram{
+				grip.HoldResponse: newHistogram(holdBounds), grip.HoldStream: newHistogram(holdBounds),
+			},
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),
+			plain:   make([]byte, maxPlaintext),
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l
@@ -218,6 +259,9 @@ func (e *edge) startLoops() error {
 func (e *edge) drain() {
 	e.log.Info("draining", "clients", e.connections.Load())
 	e.draining.Store(true)
+	if e.handshakes != nil {
+		e.handshakes.stop()
+	}
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(l.drain)

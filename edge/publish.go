@@ -34,7 +34,7 @@ func (c *control) publish(w http.ResponseWriter, r *http.Request) {
 		items, err = grip.ParseItems(body)
 	}
 	if err != nil {
-		c.edge.metrics.refusedPublishes.Inc()
+		c.edge.metrics.refusedPublishes.Add(1)
 		reply(w, http.StatusBadRequest, plainText, err.Error())
 		return
 	}
@@ -82,12 +82,13 @@ func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fate
 		deliveries[i], fates[i] = e.publishItem(item)
 		if e.cluster != nil {
 			if err := e.cluster.publish(item); err != nil {
+				e.localItems.Add(1)
 				warning = "published to the clients of this edge only: " + err.Error()
 			}
 		}
 	}
 	if warning != "" {
-		e.log.Warn(warning)
+		e.log.Debug(warning)
 	}
 	return warning
 }

@@ -80,7 +80,8 @@ func (e *edge) publishItems(items []grip.Item) {
 		e.publishItem(item)
 		if e.cluster != nil {
 			if err := e.cluster.publish(item); err != nil {
-				e.log.Warn("published to the clients of this edge only", "err", err)
+				e.localItems.Add(1)
+				e.log.Debug("published to the clients of this edge only", "err", err)
 			}
 		}
 	}
