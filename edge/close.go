@@ -215,25 +215,3 @@ func (c *conn) end() {
 	c.consume(c.available())
 	c.loop.wheel.set(c, lingerTimeout)
 }
-
-// drain ends the connection as soon as that loses nothing.
-func (c *conn) drain() {
-	switch c.state {
-	case reading:
-		if !c.slow && c.available() == 0 {
-			c.close()
-		}
-	case body:
-		c.hold.Variant |= fanout.Close
-	case streaming:
-		c.hold.Variant |= fanout.Close
-		c.ends(endDrain)
-		c.Finish()
-	case asking, held:
-		c.hold.Variant |= fanout.Close
-		if c.ask.response != nil && !c.hold.Group().Answering() {
-			c.ends(endDrain)
-			c.timeOut()
-		}
-	}
-}

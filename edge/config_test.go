@@ -251,3 +251,36 @@ func TestListenFails(t *testing.T) {
 		})
 	}
 }
+
+// The flags with which the service unit starts the edge, and its file, are good.
+func TestDeployedFlags(t *testing.T) {
+	clearEnv(t)
+	unit, err := os.ReadFile("../deploy/marquee-edge.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := t.TempDir()
+	for _, name := range []string{"sig-key", "control-key"} {
+		if !strings.Contains(string(unit), "\nLoadCredential="+name+":") {
+			t.Errorf("no LoadCredential= for %s", name)
+		}
+		if err := os.WriteFile(filepath.Join(keys, name), []byte(strings.Repeat("0f", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, rest, _ := strings.Cut(string(unit), "\nExecStart=/usr/local/lib/marquee/edge ")
+	line, _, _ := strings.Cut(rest, "\n")
+	line = strings.NewReplacer("%d", keys, "/etc/marquee/edge.conf", "../deploy/edge.conf").Replace(line)
+	c, err := parseConfig(strings.Fields(line), io.Discard)
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", line, err)
+	}
+	if c.key.IsZero() || c.controlKey.IsZero() || !c.ShareAll {
+		t.Errorf("keys %v and %v, share-all %t, want two keys and share-all", c.key, c.controlKey, c.ShareAll)
+	}
+	_, rest, _ = strings.Cut(string(unit), "\nTimeoutStopSec=")
+	seconds, _, _ := strings.Cut(rest, "\n")
+	if stop, err := time.ParseDuration(seconds + "s"); err != nil || stop < c.DrainDelay+c.DrainTimeout+5*time.Second {
+		t.Errorf("TimeoutStopSec=%s, %v: too short for a delay of %v and a drain of %v", seconds, err, c.DrainDelay, c.DrainTimeout)
+	}
+}
