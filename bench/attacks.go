@@ -15,7 +15,7 @@ const attackerAddr = "127.0.0.66"
 type attack struct {
 	kind string // of bench attack
 	// long and short are numbers of connections at a time, and rate of connections
-	// a second with the long one; 0 for as many as go.
+	// a second; 0 for as many as go.
 	long, short, rate int
 	from              string
 	figures           []edgeFigure
@@ -63,8 +63,8 @@ func attacks() []trial {
 			attack{kind: "reader", long: 2000, short: 20}),
 		of("idle", "10,000 clients connect and say nothing", nil,
 			attack{kind: "idle", long: 10_000, short: 100, figures: []edgeFigure{{name: "connections", metric: acceptedTotal, least: 10_000}}}),
-		of("connection-flood", "clients connect and leave at once, as fast as they can", nil,
-			attack{kind: "connect", long: 32, short: 4, figures: []edgeFigure{{name: "connections", unit: "a second", metric: acceptedTotal, perSecond: true, least: 500}}}),
+		of("connection-flood", "5,000 clients a second connect and leave at once", nil,
+			attack{kind: "connect", long: 32, short: 4, rate: 5000, figures: []edgeFigure{{name: "connections", unit: "a second", metric: acceptedTotal, perSecond: true, least: 2000}}}),
 		of("pipelining-flood", "50 clients of one address, which is limited to 200 requests a second, send as many as they can without waiting for answers", limited,
 			attack{kind: "pipeline", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused or cut off", unit: "a second", metric: limitedTotal, perSecond: true}}}),
 		of("request-flood", "50 clients of one address, which is limited to 200 requests a second, ask as often as they can", limited,

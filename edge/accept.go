@@ -96,7 +96,33 @@ func (e *edge) admit(nc net.Conn) error {
 		return nil
 	}
 	e.accepted.Add(1)
+	if left(nc) {
+		nc.Close()
+		from.leave()
+		e.departed()
+		return nil
+	}
 	return e.enrol(nc, &conn{source: from})
+}
+
+// left reports whether a client that has just been accepted has left again. In a
+// flood of connections most have: found here, they cost the loops nothing.
+func left(nc net.Conn) bool {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = rc.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		gone = n <= 0 && err != unix.EAGAIN && err != unix.EINTR
+	})
+	return gone || err != nil
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If

@@ -90,3 +90,31 @@ func TestTCPKeepAlive(t *testing.T) {
 	c.wantAnswer(200, "")
 	check("after a stream")
 }
+
+// Clients that leave as soon as they have come are counted, and forgotten.
+func TestConnectAndLeave(t *testing.T) {
+	const n = 200
+	for _, tt := range []struct {
+		name  string
+		leave func(c *client)
+	}{
+		{"by a reset", func(c *client) { _ = c.nc.SetLinger(0); c.leave() }},
+		{"in order", func(c *client) { c.leave() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, http.HandlerFunc(hi), "-address-connections", fmt.Sprint(n+1))
+			held := r.dial()
+			held.get("/")
+			held.wantAnswer(200, "hi /")
+			for range n {
+				tt.leave(r.dial())
+			}
+			r.waitMetric("marquee_connections_accepted_total", n+1)
+			r.waitMetric("marquee_connections", 1)
+			held.get("/")
+			held.wantAnswer(200, "hi /")
+			held.leave()
+			r.waitMetric("marquee_client_addresses", 0)
+		})
+	}
+}

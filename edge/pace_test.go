@@ -170,3 +170,62 @@ func TestPipeliningInTurns(t *testing.T) {
 		}
 	}
 }
+
+// However many clients send or read slowly, the origin can be asked by others.
+func TestStreamsLeaveRoom(t *testing.T) {
+	const open, streams = 8, 7
+	for _, tt := range []struct {
+		name, request string
+		surplus       int // status of those for whom there is no room; 0 for nothing yet
+	}{
+		{"uploads", fmt.Sprintf("POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nx", 2*maxContent), 0},
+		{"downloads", request("GET", "/download"), 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			goCh := make(chan struct{})
+			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch req.URL.Path {
+				case "/upload":
+					_, _ = io.Copy(io.Discard, req.Body)
+				case "/download":
+					_ = http.NewResponseController(w).Flush() // of unknown length
+					hang(req, goCh)
+				default:
+					hi(w, req)
+				}
+			}), "-max-open-requests", fmt.Sprint(open))
+			var all []*client
+			for range streams {
+				c := r.dial()
+				c.send(tt.request)
+				if tt.surplus != 0 {
+					c.wantStatus(200)
+				}
+				all = append(all, c)
+			}
+			r.waitMetric("marquee_origin_requests_open", streams)
+			for range 3 {
+				c := r.dial()
+				c.send(tt.request)
+				if tt.surplus != 0 {
+					c.wantStatus(tt.surplus)
+					c.wantHeader("Retry-After", "1")
+				}
+				all = append(all, c)
+			}
+			if tt.surplus == 0 {
+				r.waitMetric("marquee_origin_requests_waiting", 3)
+			}
+			for range 3 {
+				c := r.dial()
+				c.get("/other")
+				c.wantAnswer(200, "hi /other")
+			}
+			for _, c := range all {
+				c.leave()
+			}
+			close(goCh)
+			r.waitMetric("marquee_origin_requests_open", 0)
+		})
+	}
+}
