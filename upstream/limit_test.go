@@ -171,8 +171,10 @@ func TestLimiterStreams(t *testing.T) {
 		a, b := log.job("a"), log.job("b")
 		l.start(a)
 		log.want(t, l, 7, 0, "run a")
-		if !l.stream(a) || !l.stream(a) {
-			t.Error("a may not stream, want seven at a time")
+		for range 2 {
+			if !l.stream(a) {
+				t.Error("a may not stream, want seven at a time")
+			}
 		}
 		l.start(b)
 		log.want(t, l, 8, 0, "run b")

@@ -83,7 +83,7 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	t.call = cl
 	cl.job = job{
 		streams: req.Stream != nil,
-		run: func() { cl.run(ctx) },
+		run:     func() { cl.run(ctx) },
 		refused: func() {
 			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
