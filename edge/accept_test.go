@@ -46,8 +46,9 @@ func TestListenTwice(t *testing.T) {
 	}
 }
 
-// The kernel looks after clients that vanish without a word: what is set on the
-// listener is inherited, and survives a streamed exchange.
+// The kernel looks after clients that vanish without a word, and keeps little for
+// those that do not read. What is set on the listener, or when a client is
+// accepted, survives a streamed exchange.
 func TestTCPKeepAlive(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		_ = http.NewResponseController(w).Flush() // of unknown length
@@ -73,6 +74,7 @@ func TestTCPKeepAlive(t *testing.T) {
 					{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
 					{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
 					{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+					{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent},
 					{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 				} {
 					if got, err := unix.GetsockoptInt(c.gc.Fd(), o.level, o.which); err != nil || got != o.want {
