@@ -20,7 +20,6 @@ import (
 const (
 	connections   = "marquee_connections"
 	turnedAway    = "marquee_connections_refused_total"
-	notHeld       = "marquee_holds_refused_total"
 	memoryUsed    = "marquee_memory_used_ratio"
 	memoryScarcer = "marquee_memory_shortages_total"
 )
@@ -210,7 +209,7 @@ func outOfMemory(ctx context.Context, s *scene) (err error) {
 		return err
 	}
 	s.figure("turned away", "", m[turnedAway])
-	s.figure("not held", "", m[notHeld])
+	s.figure("refused or cut off in all", "", m[dropsTotal])
 	return s.awaitRecovery(ctx)
 }
 

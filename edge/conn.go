@@ -290,7 +290,7 @@ func (c *conn) decrypt() bool {
 }
 
 // limitAhead cuts off a client that sends too much while it waits for its
-// answer, or does not take it.
+// answer, or for its turn, or does not take its answer.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
 		c.loop.edge.limited[limitAhead].Add(1)
