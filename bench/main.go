@@ -48,7 +48,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		mainCommand(stdout, stderr),
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
+		tlsCommand(stdout, stderr),
 		floorCommand(stderr),
+		attackCommand(stderr),
 		natsCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)

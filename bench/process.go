@@ -61,9 +61,10 @@ func (p program) title() string { return cmp.Or(p.name, filepath.Base(p.path)) }
 // ready is the log line by which a server says that it accepts connections, and
 // where.
 type ready struct {
-	Listen  string `json:"listen"`
-	Control string `json:"control"`
-	NATS    string `json:"nats"`
+	Listen    string `json:"listen"`
+	ListenTLS string `json:"listen_tls"`
+	Control   string `json:"control"`
+	NATS      string `json:"nats"`
 }
 
 // binary returns the path of a command that was built beside this one.

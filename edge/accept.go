@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"marquee/fanout"
 )
 
 // acceptors is how many goroutines accept on one address: enrolling a
@@ -24,6 +21,28 @@ const (
 	keepAliveInterval = 30 * time.Second
 	keepAliveCount    = 3
 )
+
+// errUnwatched is why a connection was lost on its way to a loop, of which gnet
+// says nothing: epoll did not take it, by its limit on watches or on memory.
+var errUnwatched = errors.New("epoll does not take the socket")
+
+// listener is an address for clients.
+type listener struct {
+	net.Listener
+	secure bool // clients speak TLS
+}
+
+// addressesOf returns where listeners listen, those without and those with TLS.
+func addressesOf(all []listener) (plain, secure []string) {
+	for _, ln := range all {
+		if ln.secure {
+			secure = append(secure, ln.Addr().String())
+		} else {
+			plain = append(plain, ln.Addr().String())
+		}
+	}
+	return plain, secure
+}
 
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
@@ -79,7 +98,7 @@ func setTCPKeepAlive(fd int) error {
 // acceptLoop accepts clients until the listener closes. Running out of file
 // descriptors or memory makes it wait, never end: those who are connected stay
 // served, those who are not wait in the kernel's queue.
-func (e *edge) acceptLoop(ln net.Listener) {
+func (e *edge) acceptLoop(ln listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -88,12 +107,10 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			return
 		}
 		if err == nil {
-			err = e.admit(nc)
+			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
-			if pause == shortest {
-				e.log.Warn("cannot take a client, trying again", "err", err)
-			}
+			e.unaccepted.seen(e.log, "err", err)
 			e.acceptErrors.Add(1)
 			time.Sleep(pause)
 			pause = min(2*pause, longest)
@@ -104,39 +121,40 @@ func (e *edge) acceptLoop(ln net.Listener) {
 }
 
 // admit takes a client in, or turns it away when there are enough.
-func (e *edge) admit(nc net.Conn) error {
-	if n := e.connections.Add(1); n > int64(e.maxConnections) {
-		e.turnAway(nc)
+func (e *edge) admit(nc net.Conn, secure bool) error {
+	if why := e.noRoom(nc, e.connections.Add(1)); why != "" {
 		e.departed()
+		e.turnAway(nc, secure, why)
+		return nil
+	}
+	from, ok := e.sources.enter(nc.RemoteAddr())
+	if !ok {
+		e.limited[limitConnections].Add(1)
+		e.departed()
+		e.dismiss(nc, secure, e.tooMany)
 		return nil
 	}
 	e.accepted.Add(1)
-	return e.enrol(nc, &conn{})
+	if secure {
+		e.handshakes.begin(nc, from)
+		return nil
+	}
+	return e.enrol(nc, &conn{source: from})
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
 // it cannot, the connection is closed.
 func (e *edge) enrol(nc net.Conn, c *conn) error {
-	if _, err := e.reactor.EnrollContext(nc, c); err != nil {
+	_, err := e.reactor.EnrollContext(nc, c)
+	if err == nil && c.loop == nil {
+		err = errUnwatched
+	}
+	if err != nil {
+		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}
 	return nil
-}
-
-// turnAway answers a client for whom there is no room.
-func (e *edge) turnAway(nc net.Conn) {
-	e.refused.Add(1)
-	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
-	_, _ = nc.Write(e.full.Wire(fanout.Close))
-	nc.Close()
-}
-
-// fullAnswer is what a client gets for whom there is no room.
-func fullAnswer() *fanout.Answer {
-	r := plain(http.StatusServiceUnavailable, "No room for more connections.")
-	r.Header = append(r.Header, field("Retry-After", "5"))
-	return fanout.NewAnswer(r)
 }
 
 // departed notes that a client connection has ended. Safe from any goroutine.

@@ -21,7 +21,7 @@ func TestMaxConnections(t *testing.T) {
 	surplus.wantStatus(503)
 	surplus.wantHeader("Retry-After", "5")
 	surplus.wantHeader("Connection", "close")
-	surplus.wantBody("No room for more connections.\n")
+	surplus.wantBody("No room for more clients.\n")
 	surplus.wantClosed()
 	r.waitMetric("marquee_connections_refused_total", 1)
 	first.leave()

@@ -105,6 +105,10 @@ func (a *ask) join(c *conn) {
 		a.group.Join(&c.hold, c)
 		c.loop.wheel.set(c, askingCheck)
 	case holding:
+		if a.loop.edge.memory.scarce.Load() {
+			c.turnHoldAway()
+			return
+		}
 		c.ask = a
 		a.group.Join(&c.hold, c)
 		a.beginHold(c)
@@ -231,10 +235,17 @@ func (a *ask) hold(r upstream.Result) {
 		a.Answered(at)
 		l.shard.Give(g, at)
 	case fanout.Holding:
+		fresh := a.response == nil
 		a.state, a.response, a.failures = holding, a.newAnswer(r.Answer), 0
 		a.timeout = l.edge.origin.HoldTimeout(hold)
 		a.until = l.now.Add(a.timeout)
-		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
+		a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
+			if fresh && l.edge.memory.scarce.Load() {
+				client.(*conn).turnHoldAway()
+			} else {
+				a.beginHold(client.(*conn))
+			}
+		})
 	}
 }
 
@@ -261,6 +272,10 @@ func (a *ask) await(r upstream.Result) {
 			case a.put != put || a.state != waiting:
 			case (err != nil || once) && r.Answer.Asked.After(cutOff) && r.Answer.Body == nil:
 				a.begin(r)
+			case r.Answer.Hold.Mode == grip.HoldStream:
+				// Nobody has been given its beginning, so that is asked for, and not
+				// what comes after it.
+				a.send(later(confirmed, cutOff))
 			default:
 				a.watch = fanout.Watch{Channels: a.channels(r.Answer)}
 				a.again(later(confirmed, cutOff))
@@ -281,12 +296,14 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 // this when the edge drains.
 func (a *ask) beginHold(c *conn) {
 	c.state = held
+	c.startHold()
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)
 	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
+		c.ends(endDrain)
 		c.timeOut()
 	}
 }

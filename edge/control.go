@@ -66,6 +66,14 @@ func (e *edge) controlServer(at net.Addr) *http.Server {
 		MaxHeaderBytes:               readPublishHead,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				e.controlConns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				e.controlConns.Add(-1)
+			}
+		},
 	}
 }
 
@@ -100,6 +108,11 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.answer(w)
 	case path == "":
 		reply(w, http.StatusOK, plainText, "Marquee API")
+	case path == "/holds" && r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		reply(w, http.StatusMethodNotAllowed, plainText, "Method not allowed: "+r.Method+".")
+	case path == "/holds":
+		c.holds(w, r)
 	case path != "/publish" && path != "/recover":
 		reply(w, http.StatusNotFound, plainText, "Not Found")
 	case r.Method != http.MethodPost:

@@ -36,6 +36,9 @@ func (e *edge) drain(ctx context.Context) {
 	spread := min(e.cfg.DrainSpread, e.cfg.DrainTimeout/2)
 	e.log.Info("draining", "clients", clients, "held", e.held(), "spread", spread, "timeout", e.cfg.DrainTimeout)
 	e.draining.Store(true)
+	if e.handshakes != nil {
+		e.handshakes.stop()
+	}
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(func() { l.drain(began.Add(spread)) })
@@ -127,11 +130,13 @@ func (c *conn) drain() {
 	case streaming:
 		c.hold.Variant |= fanout.Close
 		if c.stream.feed == nil { // or in the middle of a message
+			c.ends(endDrain)
 			c.Finish()
 		}
 	case asking, held:
 		c.hold.Variant |= fanout.Close
 		if c.ask.response != nil && !c.hold.Group().Answering() {
+			c.ends(endDrain)
 			c.timeOut()
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,12 +35,18 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full           *fanout.Answer
+	full, tooMany  *fanout.Answer // for clients who are turned away
+	sources        *sources       // nil without limits by address
 	metrics        *metrics
-	cluster        *cluster    // nil without -nats
-	inputs         *zmq.Inputs // nil without ZeroMQ
-	stats          *zmq.Stats  // nil without -stats-zmq
-	tracker        *tracker    // nil where nobody is told of clients
+	accessLog      *accessLog    // nil without -access-log
+	cluster        *cluster      // nil without -nats
+	inputs         *zmq.Inputs   // nil without ZeroMQ
+	stats          *zmq.Stats    // nil without -stats-zmq
+	tracker        *tracker      // nil where nobody is told of clients
+	certificates   *certificates // nil without -listen-tls
+	handshakes     *handshakes   // nil without -listen-tls
+
+	memory *memory
 
 	leases     leases
 	program    program  // of this process
@@ -51,9 +58,19 @@ type edge struct {
 	connections  atomic.Int64 // clients now
 	accepted     atomic.Int64
 	refused      atomic.Int64 // no room
+	refusing     atomic.Int64 // of those, who stay to read it
 	acceptErrors atomic.Int64
-	malformed    atomic.Int64 // requests that were no HTTP
-	stalled      atomic.Int64 // clients cut off because they took nothing
+	malformed    atomic.Int64             // requests that were no HTTP
+	stalled      atomic.Int64             // clients cut off because they took nothing
+	limited      [limitCount]atomic.Int64 // what ran into a limit
+	unaccepted   trouble
+	crowded      trouble
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
 	successor    atomic.Bool  // one has taken over
 	leaving      atomic.Bool  // told to stop
 	draining     atomic.Bool
@@ -65,9 +82,13 @@ type edge struct {
 func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	e := &edge{
 		cfg: cfg, log: log,
-		loops:   make(map[gnet.EventLoop]*loop),
-		full:    fullAnswer(),
-		emptyCh: make(chan struct{}),
+		loops:      make(map[gnet.EventLoop]*loop),
+		full:       fullAnswer(),
+		tooMany:    tooManyAnswer(),
+		sources:    newSources(&cfg.Limits, log),
+		unaccepted: trouble{what: "cannot take a client, trying again"},
+		crowded:    trouble{what: "clients are turned away"},
+		emptyCh:    make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
@@ -82,8 +103,17 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
+	e.memory = newMemory(log, os.DirFS("/"))
+	if len(cfg.ListenTLS) > 0 {
+		var err error
+		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		e.handshakes = newHandshakes(e, e.certificates.config())
+	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	e.log.Info("routes read", "routes", len(e.routing.Load().services))
 	var warning string
 	if e.maxConnections, warning = cfg.connections(); warning != "" {
 		log.Warn(warning)
@@ -98,6 +128,11 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 // returns when everything that it started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	var err error
+	if e.accessLog, err = openAccessLog(e.cfg, e.log); err != nil {
+		return err
+	}
+	defer e.accessLog.close()
 	upgradeCh, ignoreUpgrades := awaitUpgrades()
 	defer ignoreUpgrades()
 	if err := e.startLoops(); err != nil {
@@ -107,10 +142,11 @@ func (e *edge) run(ctx context.Context) error {
 	defer e.handovers.close()
 	defer e.sockets.close()
 
-	clients, err := e.sockets.openClients(ctx, clientsSocket, e.cfg.Listen)
+	listeners, err := e.sockets.openAll(ctx, e.cfg.Listen, e.cfg.ListenTLS)
 	if err != nil {
 		return err
 	}
+	addresses, secure := addressesOf(listeners)
 	control, err := e.sockets.openControl(e.cfg.Control)
 	if err != nil {
 		return err
@@ -133,9 +169,7 @@ func (e *edge) run(ctx context.Context) error {
 	var group actors.Group
 	successionCtx, endSuccession := context.WithCancel(context.Background())
 	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
-	var addresses []string
-	for _, ln := range clients {
-		addresses = append(addresses, ln.Addr().String())
+	for _, ln := range listeners {
 		for range acceptors {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
@@ -161,11 +195,17 @@ func (e *edge) run(ctx context.Context) error {
 		group.Add(func() error { run(zeroCtx); return nil }, func(error) { endZeroMQ() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
-	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
+	reloader := e.newReloader()
+	defer reloader.close()
+	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
 	superviseCtx, endSupervise := context.WithCancel(context.Background())
 	group.Add(func() error { e.superviseLoop(superviseCtx); return nil }, func(error) { endSupervise() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
+	memoryStopCh := make(chan struct{})
+	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
 		err := server.Serve(control)
 		if errors.Is(err, net.ErrClosed) && e.successor.Load() {
@@ -186,7 +226,7 @@ func (e *edge) run(ctx context.Context) error {
 		l.ticked.Store(time.Now().UnixNano()) // the first tick is due
 	}
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secure, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	e.supervisor.ready()
 	err = group.Run()
@@ -240,12 +280,17 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
-			index:   len(e.loops),
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
+			index:  len(e.loops),
+			lag:    newLag(time.Now()),
+			held: map[grip.HoldMode]*histogram{
+				grip.HoldResponse: newHistogram(holdBounds), grip.HoldStream: newHistogram(holdBounds),
+			},
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),
+			plain:   make([]byte, maxPlaintext),
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -37,7 +36,7 @@ func (c *control) publish(w http.ResponseWriter, r *http.Request) {
 		items, err = grip.ParseItems(body)
 	}
 	if err != nil {
-		c.edge.metrics.refusedPublishes.Inc()
+		c.edge.metrics.refusedPublishes.Add(1)
 		reply(w, http.StatusBadRequest, plainText, err.Error())
 		return
 	}
@@ -88,21 +87,27 @@ func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fate
 }
 
 // passOn gives items that were published here to the other edges of the cluster,
-// and to the other process of a hand-over, if it does not have them from there.
-// It logs, and returns, why somebody did not get them; "" when all did.
+// and to the other process of a hand-over, if it does not have them from there. It
+// returns why somebody did not get them; "" when all did.
 func (e *edge) passOn(items []grip.Item) (warning string) {
 	var err error
 	if e.cluster != nil {
 		for _, item := range items {
-			err = cmp.Or(e.cluster.publish(item), err)
+			if failed := e.cluster.publish(item); failed != nil {
+				e.localItems.Add(1)
+				err = failed
+			}
 		}
 	}
 	if e.cluster == nil || err != nil {
-		err = errors.Join(err, e.tell(items, nil))
+		if failed := e.tell(items, nil); failed != nil {
+			e.log.Warn("items did not reach all processes of a hand-over", "err", failed)
+			err = errors.Join(err, failed)
+		}
 	}
 	if err != nil {
 		warning = "published to the clients of this edge only: " + err.Error()
-		e.log.Warn(warning)
+		e.log.Debug(warning)
 	}
 	return warning
 }

@@ -113,7 +113,7 @@ func sameChannel(a, b grip.Channel) bool { return a.Name == b.Name && a.PrevID =
 
 // streamKey is equal for instructs of the same streams, but for the ids.
 func (a *ask) streamKey(answer *upstream.Answer) string {
-	k := binary.AppendUvarint(nil, a.service.serial)
+	k := appendSerial(nil, a.service, a.secure)
 	text := func(s string) {
 		k = binary.AppendUvarint(k, uint64(len(s)))
 		k = append(k, s...)
@@ -346,6 +346,10 @@ func (s *stream) cut() {
 	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { all = append(all, client.(*conn)) })
 	for _, c := range all {
 		if c.sendOpening(); c.state == streaming {
+			s.loop.edge.brokenOff.Add(1)
+			if c.record != nil {
+				c.record.cut(endOrigin)
+			}
 			c.close()
 		}
 	}

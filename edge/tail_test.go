@@ -20,12 +20,7 @@ func (r *rig) dialSmall() *client {
 			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
 		})
 	}}
-	nc, err := d.Dial("tcp", r.address)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { nc.Close() })
-	return &client{t: r.t, nc: nc.(*net.TCPConn), in: bufio.NewReader(nc)}
+	return dialBy(r.t, d, r.address)
 }
 
 // counts returns what is counted for the only route.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"marquee/grip"
@@ -80,6 +81,10 @@ func failure(err error) *Failure {
 	switch {
 	case errors.Is(err, errBlocked):
 		f.Debug = "Error: Origin host/IP blocked."
+	case outOfFiles(err):
+		f.Code, f.Reason, f.RetryAfter = http.StatusServiceUnavailable, "There is no room for another connection to the origin.", "5"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		f.Reason = "There is no local port left for another connection to the origin."
 	case errors.As(err, &none):
 		f.Debug = "Unable to connect to any targets. Tried: " + strings.Join(none.tried, ", ")
 	case errors.As(err, &large):
