@@ -36,9 +36,6 @@ func (e *edge) drain(ctx context.Context) {
 	spread := min(e.cfg.DrainSpread, e.cfg.DrainTimeout/2)
 	e.log.Info("draining", "clients", clients, "held", e.held(), "spread", spread, "timeout", e.cfg.DrainTimeout)
 	e.draining.Store(true)
-	if e.handshakes != nil {
-		e.handshakes.stop()
-	}
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(func() { l.drain(began.Add(spread)) })
@@ -46,14 +43,34 @@ func (e *edge) drain(ctx context.Context) {
 	e.departed()
 	timer := time.NewTimer(e.cfg.DrainTimeout)
 	defer timer.Stop()
-	select {
-	case <-e.emptyCh:
-	case <-timer.C:
-	case <-hurryCh:
+	silentCh := e.silent(spread)
+	for waiting := true; waiting; {
+		select {
+		case <-silentCh:
+			e.handshakes.stop()
+		case <-e.emptyCh:
+			waiting = false
+		case <-timer.C:
+			waiting = false
+		case <-hurryCh:
+			waiting = false
+		}
+	}
+	if e.handshakes != nil {
+		e.handshakes.stop()
 	}
 	cutOff := e.connections.Load()
 	e.leases.cut()
 	e.log.Info("drained", "clients", clients, "cut_off", cutOff, "took", time.Since(began).Round(time.Millisecond))
+}
+
+// silent returns what says, once, when to cut off who is still in a TLS handshake:
+// who is not has as long to ask, and nobody waits for clients that say nothing.
+func (e *edge) silent(spread time.Duration) <-chan time.Time {
+	if e.handshakes == nil {
+		return nil
+	}
+	return time.After(max(spread, lingerTimeout))
 }
 
 // held returns how many requests are held, of both modes.
