@@ -32,6 +32,17 @@ type listener struct {
 	secure bool // clients speak TLS
 }
 
+// clientListeners returns the listeners of both kinds.
+func clientListeners(plain, secure []net.Listener) (all []listener) {
+	for _, ln := range plain {
+		all = append(all, listener{ln, false})
+	}
+	for _, ln := range secure {
+		all = append(all, listener{ln, true})
+	}
+	return all
+}
+
 // addressesOf returns where listeners listen, those without and those with TLS.
 func addressesOf(all []listener) (plain, secure []string) {
 	for _, ln := range all {

@@ -81,6 +81,11 @@ func TestConfigRefuses(t *testing.T) {
 		{"control-key in PEM, not in a file", []string{"-control-key", "-----BEGIN PUBLIC KEY-----\neA==\n-----END PUBLIC KEY-----\n"}, nil, []string{"-control-key", "file:PATH"}},
 		{"control-iss without a key", []string{"-control-iss", "app"}, nil, []string{"-control-iss", "-control-key is empty"}},
 		{"control-token of two words", []string{"-control-token", "a b"}, nil, []string{"-control-token", "without spaces"}},
+		{"access-log-sample 0", []string{"-access-log", "-", "-access-log-sample", "0"}, nil, []string{"-access-log-sample is 0", "up to 1"}},
+		{"access-log-sample too much", []string{"-access-log", "-", "-access-log-sample", "1.5"}, nil, []string{"-access-log-sample is 1.5", "up to 1"}},
+		{"access-log-sample no number", []string{"-access-log", "-", "-access-log-sample", "NaN"}, nil, []string{"-access-log-sample is NaN"}},
+		{"access-log-sample without a log", []string{"-access-log-sample", "0.5"}, nil, []string{"need -access-log"}},
+		{"access-log-query without a log", []string{"-access-log-query"}, nil, []string{"need -access-log"}},
 		{"max-head short", []string{"-max-head", "1023"}, nil, []string{"-max-head is 1023", "1024 to 262144"}},
 		{"max-head long", []string{"-max-head", "262145"}, nil, []string{"-max-head is 262145", "1024 to 262144"}},
 		{"max-body negative", []string{"-max-body", "-1"}, nil, []string{"-max-body is -1", "0 to 1125899906842624"}},
@@ -196,7 +201,7 @@ func TestHelp(t *testing.T) {
 	if err := run(context.Background(), []string{"-help"}, io.Discard, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("run(-help): %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"listen", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
+	for _, name := range []string{"listen", "listen-tls", "tls-cert", "tls-key", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
 		"max-connections", "hold-timeout", "drain-timeout", "sig-iss", "sig-key", "log-level", "log-format", "version", "config"} {
 		if !strings.Contains(help.String(), "  -"+name) {
 			t.Errorf("the help does not have -%s:\n%s", name, &help)

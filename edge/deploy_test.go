@@ -57,7 +57,7 @@ var (
 )
 
 // promFunctions are the functions and aggregations that the files use.
-var promFunctions = []string{"sum", "count", "rate", "increase", "histogram_quantile", "max_over_time"}
+var promFunctions = []string{"sum", "count", "rate", "increase", "histogram_quantile", "max_over_time", "time"}
 
 // check returns what is wrong with a PromQL expression: it is no parser of it, but
 // knows the words that the files use, and refuses others.
@@ -160,7 +160,7 @@ func TestScrapeCheck(t *testing.T) {
 
 // TestDeploy scrapes a process, as Prometheus does.
 func TestDeploy(t *testing.T) {
-	p := startProcess(t, serve(t, http.HandlerFunc(hi)))
+	p := startProcess(t, serve(t, http.HandlerFunc(hi)), tlsArgs(t)...)
 	scrape := scraped(t, p.metrics())
 
 	t.Run("alerts.yml", func(t *testing.T) {

@@ -41,36 +41,36 @@ func (e *edge) drain(ctx context.Context) {
 		l.post(func() { l.drain(began.Add(spread)) })
 	}
 	e.departed()
-	timer := time.NewTimer(e.cfg.DrainTimeout)
-	defer timer.Stop()
-	silentCh := e.silent(spread)
-	for waiting := true; waiting; {
-		select {
-		case <-silentCh:
-			e.handshakes.stop()
-		case <-e.emptyCh:
-			waiting = false
-		case <-timer.C:
-			waiting = false
-		case <-hurryCh:
-			waiting = false
-		}
-	}
-	if e.handshakes != nil {
-		e.handshakes.stop()
-	}
+	e.awaitEmpty(spread, hurryCh)
 	cutOff := e.connections.Load()
 	e.leases.cut()
 	e.log.Info("drained", "clients", clients, "cut_off", cutOff, "took", time.Since(began).Round(time.Millisecond))
 }
 
-// silent returns what says, once, when to cut off who is still in a TLS handshake:
-// who is not has as long to ask, and nobody waits for clients that say nothing.
-func (e *edge) silent(spread time.Duration) <-chan time.Time {
-	if e.handshakes == nil {
-		return nil
+// awaitEmpty waits until the last client has left, or time is over, or hurryCh is
+// closed. TLS handshakes may come to their end as long as clients are let go.
+func (e *edge) awaitEmpty(spread time.Duration, hurryCh <-chan struct{}) {
+	let := time.NewTimer(spread)
+	defer let.Stop()
+	timer := time.NewTimer(e.cfg.DrainTimeout)
+	defer timer.Stop()
+	if e.handshakes != nil {
+		defer e.handshakes.stop()
 	}
-	return time.After(max(spread, lingerTimeout))
+	for {
+		select {
+		case <-let.C:
+			if e.handshakes != nil {
+				e.handshakes.stop()
+			}
+		case <-e.emptyCh:
+			return
+		case <-timer.C:
+			return
+		case <-hurryCh:
+			return
+		}
+	}
 }
 
 // held returns how many requests are held, of both modes.

@@ -176,7 +176,7 @@ func TestDrainLateClient(t *testing.T) {
 // Those who hold are let go little by little; meanwhile what is published reaches
 // the others, and who is idle may ask once more.
 func TestDrainSpread(t *testing.T) {
-	const clients = 1000
+	const clients = 3000 // so many that it takes many ticks
 	h := &headline{id: 1}
 	r := newRig(t, h, "-share-all", "-drain-spread", "1m", "-drain-timeout", "2m")
 	idle := r.dial()

@@ -142,11 +142,18 @@ func (e *edge) run(ctx context.Context) error {
 	defer e.handovers.close()
 	defer e.sockets.close()
 
-	listeners, err := e.sockets.openAll(ctx, e.cfg.Listen, e.cfg.ListenTLS)
+	plain, err := e.sockets.openClients(ctx, clientsSocket, e.cfg.Listen)
 	if err != nil {
 		return err
 	}
-	addresses, secure := addressesOf(listeners)
+	var secure []net.Listener
+	if len(e.cfg.ListenTLS) > 0 {
+		if secure, err = e.sockets.openClients(ctx, clientsTLSSocket, e.cfg.ListenTLS); err != nil {
+			return err
+		}
+	}
+	clients := clientListeners(plain, secure)
+	addresses, secureAddresses := addressesOf(clients)
 	control, err := e.sockets.openControl(e.cfg.Control)
 	if err != nil {
 		return err
@@ -169,7 +176,7 @@ func (e *edge) run(ctx context.Context) error {
 	var group actors.Group
 	successionCtx, endSuccession := context.WithCancel(context.Background())
 	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
-	for _, ln := range listeners {
+	for _, ln := range clients {
 		for range acceptors {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
@@ -222,11 +229,12 @@ func (e *edge) run(ctx context.Context) error {
 		_ = server.Shutdown(patience)
 		server.Close()
 	})
+	now := time.Now()
 	for _, l := range e.loops {
-		l.ticked.Store(time.Now().UnixNano()) // the first tick is due
+		l.ticked.Store(&now) // the first tick is due
 	}
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secure, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secureAddresses, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
 	e.supervisor.ready()
 	err = group.Run()

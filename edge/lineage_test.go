@@ -457,7 +457,7 @@ func TestUpgradeInCluster(t *testing.T) {
 func TestUpgradeTLS(t *testing.T) {
 	overTLS(t, nil)
 	h := &headline{id: 1}
-	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "1m", "-drain-spread", "0s")
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "1m", "-drain-spread", "2s")
 	held := p.poll(10, 1)
 	p.waitHolds(10)
 	nc, err := net.Dial("tcp", p.secure)

@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	warnOfShown(args, log)
 	e, err := newEdge(cfg, log)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_memory_shortages_total", "Times that memory became scarce, and new clients were refused.", e.memory.shortages.Load)
 	gauge("marquee_memory_limit_bytes", "The lowest limit on the process's memory, of its control group or GOMEMLIMIT; 0 for none.", e.memory.limit)
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.8 on.",
+		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.75 on.",
 	}, func() float64 { return math.Float64frombits(e.memory.share.Load()) }))
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
 	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })
@@ -96,7 +96,7 @@ func newMetrics(e *edge) *metrics {
 		gauge("marquee_tls_handshakes_open", "TLS handshakes with clients under way.", h.under)
 		counter("marquee_tls_handshakes_total", "TLS handshakes with clients that came about.", h.completed.Load)
 		counter("marquee_tls_handshakes_failed_total", "TLS handshakes with clients that failed, or took too long.", h.failed.Load)
-		gauge("marquee_tls_certificate_expiry_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
+		gauge("marquee_tls_certificate_expiry_timestamp_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
 	}
 	gauge("marquee_cluster_connected", "1 while NATS is within reach, 0 while it is not or the edge stands alone.", func() int64 {
 		if e.cluster != nil && e.cluster.bus.Connected() {

@@ -87,8 +87,8 @@ func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fate
 }
 
 // passOn gives items that were published here to the other edges of the cluster,
-// and to the other process of a hand-over, if it does not have them from there. It
-// returns why somebody did not get them; "" when all did.
+// and to the other process of a hand-over, if it does not have them from there.
+// It logs, and returns, why somebody did not get them; "" when all did.
 func (e *edge) passOn(items []grip.Item) (warning string) {
 	var err error
 	if e.cluster != nil {
@@ -100,10 +100,7 @@ func (e *edge) passOn(items []grip.Item) (warning string) {
 		}
 	}
 	if e.cluster == nil || err != nil {
-		if failed := e.tell(items, nil); failed != nil {
-			e.log.Warn("items did not reach all processes of a hand-over", "err", failed)
-			err = errors.Join(err, failed)
-		}
+		err = errors.Join(err, e.tell(items, nil))
 	}
 	if err != nil {
 		warning = "published to the clients of this edge only: " + err.Error()

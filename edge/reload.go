@@ -117,7 +117,7 @@ func (f *followed) follow(forced bool) {
 type reloader struct {
 	log        *slog.Logger
 	accessLog  *accessLog // opened again on SIGHUP
-	supervisor supervisor // told of SIGHUP
+	supervisor *supervisor
 	hangupCh   chan os.Signal
 	watcher    *fsnotify.Watcher // nil for none
 	groups     []*followed
@@ -125,7 +125,7 @@ type reloader struct {
 
 // newReloader notices changes from now on.
 func (e *edge) newReloader() *reloader {
-	r := &reloader{log: e.log, accessLog: e.accessLog, supervisor: e.supervisor, hangupCh: make(chan os.Signal, 1)}
+	r := &reloader{log: e.log, accessLog: e.accessLog, supervisor: &e.supervisor, hangupCh: make(chan os.Signal, 1)}
 	signal.Notify(r.hangupCh, syscall.SIGHUP)
 	r.groups = []*followed{{files: e.routeFiles, read: e.reload}}
 	if e.certificates != nil {

@@ -19,16 +19,16 @@ import (
 // The names of listening sockets that a process may be born with: what
 // FileDescriptorName= of a socket unit says (systemd.socket(5)).
 const (
-	clientsSocket  = "clients"
-	secureSocket   = "clients-tls"
-	controlSocket  = "control"
-	zmqPullSocket  = "zmq-pull"
-	zmqSubSocket   = "zmq-sub"
-	zmqRepSocket   = "zmq-rep"
-	statsZMQSocket = "stats-zmq"
+	clientsSocket    = "clients"
+	clientsTLSSocket = "clients-tls"
+	controlSocket    = "control"
+	zmqPullSocket    = "zmq-pull"
+	zmqSubSocket     = "zmq-sub"
+	zmqRepSocket     = "zmq-rep"
+	statsZMQSocket   = "stats-zmq"
 )
 
-var socketNames = []string{clientsSocket, secureSocket, controlSocket, zmqPullSocket, zmqSubSocket, zmqRepSocket, statsZMQSocket}
+var socketNames = []string{clientsSocket, clientsTLSSocket, controlSocket, zmqPullSocket, zmqSubSocket, zmqRepSocket, statsZMQSocket}
 
 // predecessorEnv is the process that this one is to succeed, by its number. It
 // stands in for LISTEN_PID, which who starts a process cannot know before.
@@ -91,9 +91,8 @@ func (s *sockets) inherit(f *os.File) error {
 		return fmt.Errorf("take over socket %s: %w", f.Name(), err)
 	}
 	s.all[f.Name()] = append(s.all[f.Name()], ln)
-	tcp, ok := ln.(*net.TCPListener)
-	switch name := f.Name(); name {
-	case clientsSocket, secureSocket, controlSocket:
+	if name := f.Name(); name == clientsSocket || name == clientsTLSSocket || name == controlSocket {
+		tcp, ok := ln.(*net.TCPListener)
 		if !ok {
 			return fmt.Errorf("take over socket %s: it is of %s, not of TCP", name, ln.Addr().Network())
 		}
@@ -115,39 +114,20 @@ func (s *sockets) add(name string, all []net.Listener) {
 	}
 }
 
-// openAll opens the addresses for clients without and with TLS, unless there are
-// sockets in their places.
-func (s *sockets) openAll(ctx context.Context, plain, secure []string) (all []listener, err error) {
-	if err := s.openClients(ctx, clientsSocket, plain); err != nil {
-		return nil, err
-	}
-	if err := s.openClients(ctx, secureSocket, secure); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{clientsSocket, secureSocket} {
-		for _, ln := range s.all[name] {
-			if s.used[name] {
-				all = append(all, listener{ln, name == secureSocket})
-			}
-		}
-	}
-	return all, nil
-}
-
 // openClients opens addresses for clients, unless there are sockets of that name.
-func (s *sockets) openClients(ctx context.Context, name string, addresses []string) error {
-	s.used[name] = len(addresses) > 0
+func (s *sockets) openClients(ctx context.Context, name string, addresses []string) ([]net.Listener, error) {
 	if s.inherited(name) != nil {
-		return nil
+		addresses = nil
 	}
 	for _, address := range addresses {
 		ln, err := listen(ctx, address)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.all[name] = append(s.all[name], ln)
 	}
-	return nil
+	s.used[name] = true
+	return s.all[name], nil
 }
 
 // openControl opens the address of the control endpoint, unless there is one.

@@ -97,7 +97,7 @@ func TestSocketMistakes(t *testing.T) {
 		names   []string
 		want    string
 	}{
-		{"without a name", []*os.File{tcp}, []string{"marquee-edge.socket"}, `called "marquee-edge.socket": FileDescriptorName= takes clients, `},
+		{"without a name", []*os.File{tcp}, []string{"marquee-edge.socket"}, `called "marquee-edge.socket": FileDescriptorName= takes clients, clients-tls, control`},
 		{"not of TCP", []*os.File{unixSocket}, []string{"clients"}, "socket clients: it is of unix, not of TCP"},
 		{"no socket", []*os.File{null}, []string{"clients"}, "take over socket clients"},
 		{"two for control", []*os.File{tcp, more}, []string{"control", "control"}, "there are 2 sockets control"},

@@ -13,6 +13,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	l := c.loop
 	c.hold.Variant = o.Variant(c.hold.Variant)
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
+	c.admitted = true
 	c.startHold()
 	l.holds.Add(1)
 	l.counts(s.service).streams.Add(1)
@@ -118,10 +119,10 @@ func (c *conn) armKeepAlive() {
 	}
 }
 
-// keepStreamAlive sends a keep-alive.
+// keepStreamAlive sends a keep-alive, but not between the parts of a body.
 func (c *conn) keepStreamAlive() {
 	k := c.stream.keepAlive
-	if k == nil || c.stream.state != following {
+	if k == nil || c.stream.state == ended || c.stream.feed != nil {
 		c.loop.wheel.set(c, askingCheck)
 		return
 	}
