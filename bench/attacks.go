@@ -36,7 +36,7 @@ const (
 	acceptedTotal = "marquee_connections_accepted_total"
 	requestsTotal = "marquee_requests_total"
 	stalledTotal  = "marquee_connections_stalled_total"
-	limitedTotal  = "marquee_limited_total"
+	dropsTotal    = "marquee_drops_total"
 )
 
 // attackSize is longSize for as long as it takes until the edge's limits of time are
@@ -47,7 +47,7 @@ var attackSize = size{clients: 5000, changes: 10, every: time.Second, period: 15
 // not to notice: a change may take them twice as long at the most.
 func attacks() []trial {
 	limited := []string{"-address-requests", "200", "-address-connections", "100", "-address-exempt", "127.0.0.1"}
-	cutOff := edgeFigure{name: "requests cut off", metric: limitedTotal, least: 1000}
+	cutOff := edgeFigure{name: "requests cut off", metric: dropsTotal, least: 1000}
 	of := func(name, does string, edge []string, a attack) trial {
 		return trial{
 			name: name, does: does, long: attackSize, short: shortSize, edge: edge, most: 2,
@@ -66,9 +66,9 @@ func attacks() []trial {
 		of("connection-flood", "clients connect and leave at once, as fast as they can", nil,
 			attack{kind: "connect", long: 32, short: 4, figures: []edgeFigure{{name: "connections", unit: "a second", metric: acceptedTotal, perSecond: true, least: 500}}}),
 		of("pipelining-flood", "50 clients of one address, which is limited to 200 requests a second, send as many as they can without waiting for answers", limited,
-			attack{kind: "pipeline", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused or cut off", unit: "a second", metric: limitedTotal, perSecond: true}}}),
+			attack{kind: "pipeline", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused or cut off", unit: "a second", metric: dropsTotal, perSecond: true}}}),
 		of("request-flood", "50 clients of one address, which is limited to 200 requests a second, ask as often as they can", limited,
-			attack{kind: "request", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused", unit: "a second", metric: limitedTotal, perSecond: true}}}),
+			attack{kind: "request", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused", unit: "a second", metric: dropsTotal, perSecond: true}}}),
 	}
 }
 

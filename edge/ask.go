@@ -296,12 +296,14 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 // this when the edge drains.
 func (a *ask) beginHold(c *conn) {
 	c.state = held
+	c.startHold()
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)
 	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
+		c.ends(endDrain)
 		c.timeOut()
 	}
 }

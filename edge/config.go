@@ -56,7 +56,11 @@ type Config struct {
 	Loops          int
 	MaxConnections int // 0: what the limit on file descriptors leaves
 	HoldTimeout    time.Duration
-	DrainTimeout   time.Duration
+
+	// How to stop.
+	DrainDelay   time.Duration
+	DrainSpread  time.Duration // used up to half of DrainTimeout
+	DrainTimeout time.Duration
 
 	// What clients may ask.
 	Limits limits
@@ -66,9 +70,12 @@ type Config struct {
 	Name   string
 	Region string
 
-	LogLevel  string
-	LogFormat string
-	Version   bool
+	LogLevel        string
+	LogFormat       string
+	AccessLog       string // a file; "-" is standard output, "" none
+	AccessLogSample float64
+	AccessLogQuery  bool
+	Version         bool
 
 	key          grip.Key // of SigKey
 	upstreamKey  grip.Key // of UpstreamKey
@@ -145,7 +152,9 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.IntVar(&c.Loops, "loops", min(runtime.NumCPU(), fanout.MaxShards), "event `loops`, 1 to 64; one a core is right")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")
 	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
-	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
+	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "how long to go on as before when told to stop, while /healthz says 503, 0s to 10m: a load balancer needs it to notice")
+	fs.DurationVar(&c.DrainSpread, "drain-spread", 5*time.Second, "over how long to let clients go who hold, so that they do not all come back at once, 0s to 10m; at most half of -drain-timeout is used")
+	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients then; who is left is cut off, 0s to 10m")
 	c.Limits.flags(fs)
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
 	fs.StringVar(&c.UpstreamKey, "upstream-key", "", "`key` of the GRIP proxy in front of this one, whose signed requests pass as they are: text, base64:..., or file:PATH; none, nobody is trusted so")
@@ -159,6 +168,9 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.StringVar(&c.Region, "region", "", "where the edge is, for the dashboard")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.StringVar(&c.AccessLog, "access-log", "", "`file` for a line about each request that has ended, - for standard output; none, no lines. Opened again on SIGHUP")
+	fs.Float64Var(&c.AccessLogSample, "access-log-sample", 1, "`share` of the requests that get a line, above 0 to 1")
+	fs.BoolVar(&c.AccessLogQuery, "access-log-query", false, "write the queries of requests too, and so what tokens are in them")
 	fs.BoolVar(&c.Version, "version", false, "print the version and exit")
 	fs.String("config", "", "`file` with one \"flag value\" a line")
 	err := ff.Parse(fs, args,
@@ -234,6 +246,8 @@ func (c *Config) validate() error {
 	}
 	between("origin-timeout", c.OriginTimeout, time.Second, time.Hour)
 	between("hold-timeout", c.HoldTimeout, grip.MinTimeout, 24*time.Hour)
+	between("drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	between("drain-spread", c.DrainSpread, 0, 10*time.Minute)
 	between("drain-timeout", c.DrainTimeout, 0, 10*time.Minute)
 	var err error
 	if c.key, err = grip.ParseKey(c.SigKey); err != nil {
@@ -261,6 +275,12 @@ func (c *Config) validate() error {
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		bad("-log-format is %q: it takes text or json", c.LogFormat)
+	}
+	if !(c.AccessLogSample > 0 && c.AccessLogSample <= 1) {
+		bad("-access-log-sample is %v: it takes more than 0, up to 1", c.AccessLogSample)
+	}
+	if c.AccessLog == "" && (c.AccessLogSample != 1 || c.AccessLogQuery) {
+		bad("-access-log-sample and -access-log-query need -access-log")
 	}
 	return errors.Join(errs...)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"os"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
@@ -72,6 +74,11 @@ type conn struct {
 	slow    bool
 	stalls  uint8
 	backlog int32
+	// since is the tick with which the hold began, counted from 1; 0 while
+	// nothing is held. One that is put to the origin again has not ended.
+	since  uint32
+	place  int32   // in loop.clients
+	record *record // of the request, for the access log; nil for none
 }
 
 // pending is a request whose content is still coming.
@@ -90,6 +97,7 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
+	l.enlist(c)
 	if c.tls != nil {
 		c.tls.toLoop(gc)
 	}
@@ -116,7 +124,12 @@ func (c *conn) gone() {
 	was := c.state
 	c.state = closed
 	c.loop.wheel.remove(c)
+	c.loop.unlist(c)
 	c.leave(was)
+	if c.record != nil {
+		c.record.leave()
+		c.log()
+	}
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
 	if c.tls != nil {
@@ -143,10 +156,37 @@ func (c *conn) leave(was state) {
 	}
 	a := c.ask
 	c.ask = nil
+	c.endHold(grip.HoldResponse)
 	c.hold.Leave()
 	if a != nil {
 		a.left(c)
 	}
+}
+
+// startHold notes that a hold begins, unless it goes on.
+func (c *conn) startHold() {
+	if c.since == 0 {
+		c.since = uint32(c.loop.wheel.now) + 1
+	}
+}
+
+// endHold notes that what was held, if anything, is held no more, and for how
+// long it was.
+func (c *conn) endHold(mode grip.HoldMode) {
+	if c.since == 0 {
+		return
+	}
+	d := c.holdTime()
+	c.loop.held[mode].observe(d)
+	if c.record != nil {
+		c.record.mode, c.record.held = mode, d
+	}
+	c.since = 0
+}
+
+// holdTime returns how long the hold has lasted, to the tick.
+func (c *conn) holdTime() time.Duration {
+	return time.Duration(uint32(c.loop.wheel.now)+1-c.since) * tick
 }
 
 // close closes the socket.
@@ -159,8 +199,11 @@ func (c *conn) close() {
 	_ = c.loop.el.Close(c.gc)
 }
 
-// abort closes it with a reset: what the peer has not taken is thrown away.
-func (c *conn) abort() {
+// cutOff closes it with a reset: what the peer has not taken is thrown away.
+func (c *conn) cutOff(why ending) {
+	if c.record != nil {
+		c.record.cut(why)
+	}
 	_ = c.gc.SetLinger(0)
 	c.close()
 }
@@ -248,7 +291,7 @@ func (c *conn) decrypt() bool {
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
 		c.loop.edge.limited[limitAhead].Add(1)
-		c.abort()
+		c.cutOff(endAhead)
 	}
 }
 
@@ -292,6 +335,7 @@ func (c *conn) consume(n int) {
 func (c *conn) Deliver(wire []byte) fanout.Outcome {
 	if c.state == held {
 		c.ask.released(c)
+		c.ends(endItem)
 	}
 	c.ask = nil
 	return c.respond(wire)
@@ -312,13 +356,20 @@ func (c *conn) send(p []byte) {
 // request, or ends it if the hold's variant says so.
 func (c *conn) respond(wire []byte) fanout.Outcome {
 	c.state = reading
+	c.endHold(grip.HoldResponse)
+	if c.record != nil {
+		c.record.sent(wire)
+	}
 	if c.send(wire); c.state == closed {
 		return fanout.Dropped
 	}
+	c.ends(endAnswer)
 	outcome := fanout.Written
 	if c.gc.OutboundBuffered() > 0 {
 		outcome = fanout.Queued
 		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
+	} else if c.record != nil {
+		c.log()
 	}
 	switch {
 	case c.hold.Variant&fanout.Close != 0:

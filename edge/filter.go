@@ -124,5 +124,6 @@ func (s *service) begun(answer *upstream.Answer) (grip.Response, error) {
 // unfiltered notes that somebody does not get an item because a filter failed.
 func (l *loop) unfiltered(s *service, err error) {
 	s.counts.unfiltered.Add(1)
+	l.edge.unfiltered.Add(1)
 	l.edge.log.Warn("an item is skipped: its filter failed", "route", s.route.ID, "err", err)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"marquee/fanout"
@@ -40,7 +41,9 @@ type lease struct {
 	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
-	pace    pace // of what the client sends
+	pace    pace        // of what the client sends
+	record  *record     // of the request, for the access log; nil for none
+	left    atomic.Bool // the client has left, or does not take any more
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -63,12 +66,14 @@ func (c *conn) detach() (*lease, error) {
 		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
 		pace:   newPace(streamStall),
+		record: c.record,
 	}
 	if c.tls != nil {
 		s.tls, c.tls = c.tls, nil
 		s.tls.toGoroutine(nc)
 		s.nc = s.tls.tls
 	}
+	c.record = nil
 	s.edge.leases.add(s)
 	c.state = moved
 	c.close() // of the loop's descriptor: the connection lives on in nc
@@ -80,6 +85,7 @@ func (c *conn) detach() (*lease, error) {
 func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
+	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
 		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, tls: s.tls}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
@@ -108,9 +114,34 @@ func (s *lease) write(r grip.Response, length int64) bool {
 	if s.variant&fanout.HeadOnly != 0 && length >= 0 {
 		a = fanout.NewHeadAnswer(r, length)
 	}
+	wire := a.Wire(s.variant)
+	if s.record != nil {
+		s.record.sent(wire)
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := s.nc.Write(a.Wire(s.variant))
+	_, err := s.nc.Write(wire)
+	if err != nil {
+		s.left.Store(true)
+	}
 	return err == nil
+}
+
+// log counts an answer that was broken off, and gives the record to the access
+// log. whole says that the client has got an answer to its end.
+func (s *lease) log(whole bool) {
+	how := endAnswer
+	switch {
+	case whole:
+	case s.left.Load():
+		how = endLeft
+	default:
+		s.edge.brokenOff.Add(1)
+		how = endOrigin
+	}
+	if s.record != nil {
+		s.record.ends(how)
+		s.edge.accessLog.add(s.record)
+	}
 }
 
 // watch reads from a client that has nothing to say, in order to learn when it
@@ -130,10 +161,12 @@ func (s *lease) watch(gone func()) (stop func()) {
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				return // stopped
 			default:
+				s.left.Store(true)
 				gone()
 				return
 			}
 		}
+		s.left.Store(true)
 		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()

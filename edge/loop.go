@@ -8,6 +8,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
@@ -37,11 +38,15 @@ type loop struct {
 	bell  *bell
 	shard *fanout.Shard
 	index int // among the edge's loops
+	lag   *lag
+	// held is how long holds have lasted, by mode, observed as they end.
+	held map[grip.HoldMode]*histogram
 
 	// Loop only.
 	parser   *httpparse.Parser
 	wheel    wheel[*conn]
 	due      []*conn // deadlines that have passed, not dealt with
+	clients  []*conn // in no order, each at its conn.place
 	links    wheel[*stream]
 	waiting  []*conn              // for their turn, the first one first; some may have had it
 	beyond   int                  // requests begun since the last turn, beyond the first of each read
@@ -59,13 +64,37 @@ type loop struct {
 	trustedUntil time.Time
 	now          time.Time // of the last tick
 	draining     bool
+	slow         slowness  // seen since the last tick
+	departure    departure // when draining
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
 	repeated atomic.Int64 // requests answered with what was at hand
 	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
+	// As of the last tick: items taken from the mailbox and not begun, batches
+	// that are being written or wait for it, and the slow.
+	queued, batches        atomic.Int64
+	slowClients, slowBytes atomic.Int64
+}
+
+// slowness is how many clients are slow, and how many bytes wait for them.
+type slowness struct{ clients, bytes int64 }
+
+// enlist takes a client in, unlist lets it go: of those who are listed, the last
+// one takes its place.
+func (l *loop) enlist(c *conn) {
+	c.place = int32(len(l.clients))
+	l.clients = append(l.clients, c)
+}
+
+func (l *loop) unlist(c *conn) {
+	last := len(l.clients) - 1
+	l.clients[c.place] = l.clients[last]
+	l.clients[c.place].place = c.place
+	l.clients[last] = nil
+	l.clients = l.clients[:last]
 }
 
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
@@ -78,9 +107,12 @@ func (l *loop) post(f func()) {
 }
 
 // turn does a bounded part of the loop's work that no socket event stands for:
-// writing to held clients and passed deadlines.
+// writing to held clients, letting clients go, and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
+	if l.draining {
+		more = l.depart() || more
+	}
 	more = l.expire() || more
 	if l.resume() || more {
 		l.bell.ring()
@@ -119,6 +151,12 @@ func (l *loop) resume() (more bool) {
 func (l *loop) tick(now time.Time) {
 	l.now = now
 	l.ticked.Store(now.UnixNano())
+	queued, batches := l.shard.Backlog()
+	l.queued.Store(int64(queued))
+	l.batches.Store(int64(batches))
+	l.slowClients.Store(l.slow.clients)
+	l.slowBytes.Store(l.slow.bytes)
+	l.slow = slowness{}
 	l.due = l.wheel.advance(l.due)
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
@@ -131,6 +169,9 @@ func (l *loop) tick(now time.Time) {
 		}
 	}
 	l.shard.Recheck(tickRechecks)
+	if l.draining {
+		l.pace(now)
+	}
 	if l.expire() {
 		l.bell.ring()
 	}
@@ -151,17 +192,4 @@ func (l *loop) expire() (more bool) {
 	}
 	l.due = l.due[n:]
 	return true
-}
-
-// drain answers what is held, closes what is idle, and lets the rest finish:
-// from here on every answer closes its connection.
-func (l *loop) drain() {
-	l.draining = true
-	for l.expire() {
-	}
-	var all []*conn
-	l.wheel.each(func(c *conn) { all = append(all, c) })
-	for _, c := range all {
-		c.drain()
-	}
 }

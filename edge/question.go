@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -14,11 +15,16 @@ import (
 // noRoute is what a client is told for whose request there is no route.
 const noRoute = "Route not found"
 
+// noEvents is what a client is told that speaks as a GRIP proxy which carries a
+// WebSocket over HTTP: to such a target only proxies may.
+const noEvents = "Client not allowed to send WebSocket events directly."
+
 // way is where a request goes.
 type way struct {
 	service *service // nil for nowhere
 	secure  bool     // it counts as one over TLS
 	trusted bool     // another GRIP proxy has signed it
+	events  bool     // it is refused with noEvents
 }
 
 // question is what a client wants to know, made of its request: what others who
@@ -52,9 +58,21 @@ func (l *loop) way(c *conn, req *httpparse.Request) way {
 			c.agent = l.agent(f.Value)
 		case equalFold(f.Name, "grip-sig"):
 			w.trusted = w.trusted || l.trusts(f.Value)
+		case equalFold(f.Name, "content-type"):
+			w.events = w.events || w.service.overHTTP && isEvents(f.Value)
 		}
 	}
+	w.events = w.events && !w.trusted
+	if r := c.record; r != nil {
+		r.route, r.agent = w.service.route.ID, c.agent
+	}
 	return w
+}
+
+// isEvents reports whether a content is what a GRIP proxy tells of a WebSocket.
+func isEvents(contentType []byte) bool {
+	kind, _, _ := bytes.Cut(contentType, []byte(";"))
+	return bytes.EqualFold(bytes.TrimSpace(kind), []byte("application/websocket-events"))
 }
 
 // maxAgents bounds the User-Agent values that a loop keeps; with one more it

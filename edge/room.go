@@ -113,6 +113,7 @@ func (e *edge) dismiss(nc net.Conn, secure bool, farewell *fanout.Answer) {
 func (c *conn) turnHoldAway() {
 	e := c.loop.edge
 	e.memory.refused.Add(1)
+	c.ends(endRefused)
 	c.leave(c.state)
 	c.hold.Variant |= fanout.Close
 	c.respond(e.full.Wire(c.hold.Variant))

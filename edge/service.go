@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"marquee/fanout"
@@ -22,6 +23,7 @@ type service struct {
 	route       *route.Route
 	up          *upstream.Service
 	crossOrigin bool
+	overHTTP    bool // some target wants WebSockets carried over HTTP
 	debug       bool
 	maxBody     int64 // bytes that a request's content may have; 0 for any number
 	// serial tells services apart, in the keys of requests.
@@ -132,6 +134,7 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 		}
 		r.services[rt] = &service{
 			route: rt, up: up, counts: c, serial: serials.Add(1),
+			overHTTP:    slices.ContainsFunc(rt.Targets, func(t route.Target) bool { return t.OverHTTP }),
 			crossOrigin: rt.CrossOrigin || e.cfg.AutoCrossOrigin, debug: rt.Debug || e.cfg.Debug,
 			maxBody: e.cfg.Limits.MaxBody,
 		}

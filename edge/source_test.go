@@ -232,7 +232,7 @@ func BenchmarkSourceTake(b *testing.B) {
 // An address has no more connections than it may have, and another as soon as
 // one has left, however that came about.
 func TestAddressConnections(t *testing.T) {
-	const limited = `marquee_limited_total{limit="address-connections"}`
+	const limited = `marquee_drops_total{reason="address_connections",what="client"}`
 	r := newRig(t, http.HandlerFunc(hi), "-address-connections", "2", "-listen", "127.0.0.1:0", "-listen", "[::1]:0")
 	first, second := r.dial(), r.dial()
 	first.get("/1")
@@ -315,7 +315,7 @@ func (r *rig) empty(until time.Duration) {
 
 // Who asks too often is told when to come again, and is not read meanwhile.
 func TestAddressRequests(t *testing.T) {
-	const limited = `marquee_limited_total{limit="address-requests"}`
+	const limited = `marquee_drops_total{reason="address_requests",what="request"}`
 	refused := func(t *testing.T, c *client) {
 		t.Helper()
 		c.wantStatus(429)

@@ -386,6 +386,10 @@ func (s *stream) cut() {
 	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { all = append(all, client.(*conn)) })
 	for _, c := range all {
 		if c.sendOpening(); c.state == streaming {
+			s.loop.edge.brokenOff.Add(1)
+			if c.record != nil {
+				c.record.cut(endOrigin)
+			}
 			c.close()
 		}
 	}

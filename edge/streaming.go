@@ -13,6 +13,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	l := c.loop
 	c.hold.Variant = o.Variant(c.hold.Variant)
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
+	c.startHold()
 	l.holds.Add(1)
 	l.counts(s.service).streams.Add(1)
 	l.edge.tracker.hold(grip.HoldStream, s.tracked, 1)
@@ -83,6 +84,9 @@ func (c *conn) push(wire []byte) {
 	if len(wire) == 0 {
 		return
 	}
+	if c.record != nil {
+		c.record.sent(wire)
+	}
 	if c.send(wire); c.state == closed {
 		return
 	}
@@ -137,6 +141,7 @@ func (c *conn) Finish() {
 		return
 	}
 	end := fanout.End(c.hold.Variant, c.sum)
+	c.ends(endStream)
 	c.leaveStream()
 	c.respond(end)
 }
@@ -145,6 +150,7 @@ func (c *conn) Finish() {
 func (c *conn) leaveStream() {
 	s := c.stream
 	c.stream, c.tail = nil, nil
+	c.endHold(grip.HoldStream)
 	c.hold.Leave()
 	s.left()
 }

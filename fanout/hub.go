@@ -408,6 +408,24 @@ func (h *Hub) Holds(name string) bool {
 	return c != nil && c.loops != 0
 }
 
+// Load is what a hub has to do, and what it knows.
+type Load struct {
+	Underway int // items on their way through the loops' mailboxes
+	Early    int // items that wait for the one they follow
+	Channels int // channels that are held, and those without holds that are known still
+}
+
+// Load returns it.
+func (h *Hub) Load() Load {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := Load{Underway: h.underway, Channels: len(h.channels)}
+	for c := range h.early {
+		l.Early += len(c.early)
+	}
+	return l
+}
+
 // position returns how many items have gone through, of all channels.
 func (h *Hub) position() uint64 {
 	h.mu.Lock()

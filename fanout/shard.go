@@ -69,6 +69,17 @@ func (s *Shard) Behind() bool {
 	return len(s.mail) > 0 || len(s.queue) > 0
 }
 
+// Mail returns how many items lie in the mailbox. Safe from any goroutine.
+func (s *Shard) Mail() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mail)
+}
+
+// Backlog returns how many items have been taken from the mailbox and not begun,
+// and how many batches are being written or wait for it.
+func (s *Shard) Backlog() (items, batches int) { return len(s.queue), len(s.batches) }
+
 // Enter registers w under its channels and then compares: what was published
 // while the origin's answer was on its way is found either by the comparison
 // or, published later, in the mailbox. With AtHand the answer is returned, and

@@ -77,6 +77,8 @@ type Service struct {
 
 	mu      sync.Mutex          // directs
 	directs map[string]*Service // by scheme://host:port
+
+	outage outage
 }
 
 // credentials are what a target's files contain.

@@ -83,8 +83,9 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	t.call = cl
 	cl.job = job{
 		streams: req.Stream != nil,
-		run: func() { cl.run(ctx) },
+		run:     func() { cl.run(ctx) },
 		refused: func() {
+			c.refused.Add(1)
 			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
 		},
@@ -130,6 +131,8 @@ func (cl *call) run(ctx context.Context) {
 	}
 	if f != nil {
 		c.failed(ctx, cl.req.Service, f)
+	} else {
+		c.answered(cl.req.Service)
 	}
 	if f == nil && a.Body != nil {
 		a.Body = &openBody{ReadCloser: a.Body, closed: func() { c.limit.done(&cl.job) }}
