@@ -55,7 +55,7 @@ var (
 
 // trials returns all trials in the order of the report.
 func trials() []trial {
-	return slices.Concat(attacks(), faults())
+	return slices.Concat(attacks(), faults(), upgrades())
 }
 
 // pick returns the trials of these names, separated by commas; all if there are

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"syscall"
 	"time"
 
@@ -15,6 +14,13 @@ import (
 // acceptors is how many goroutines accept on one address: enrolling a
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
+
+// When the kernel looks whether a client that says nothing is still there.
+const (
+	keepAliveIdle     = 90 * time.Second
+	keepAliveInterval = 30 * time.Second
+	keepAliveCount    = 3
+)
 
 // errUnwatched is why a connection was lost on its way to a loop, of which gnet
 // says nothing: epoll did not take it, by its limit on watches or on memory.
@@ -26,21 +32,15 @@ type listener struct {
 	secure bool // clients speak TLS
 }
 
-// listenAll opens the addresses for clients without and with TLS. After an error
-// none is open.
-func listenAll(ctx context.Context, plain, secure []string) ([]listener, error) {
-	var all []listener
-	for i, address := range slices.Concat(plain, secure) {
-		ln, err := listen(ctx, address)
-		if err != nil {
-			for _, open := range all {
-				open.Close()
-			}
-			return nil, err
-		}
-		all = append(all, listener{ln, i >= len(plain)})
+// clientListeners returns the listeners of both kinds.
+func clientListeners(plain, secure []net.Listener) (all []listener) {
+	for _, ln := range plain {
+		all = append(all, listener{ln, false})
 	}
-	return all, nil
+	for _, ln := range secure {
+		all = append(all, listener{ln, true})
+	}
+	return all
 }
 
 // addressesOf returns where listeners listen, those without and those with TLS.
@@ -75,14 +75,29 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return ln, nil
 }
 
+// clientListener is a listening socket for clients that another process has
+// opened: package net gives each connection of such a one keep-alive times of its
+// own.
+type clientListener struct{ *net.TCPListener }
+
+// Accept implements net.Listener.
+func (ln clientListener) Accept() (net.Conn, error) {
+	nc, err := ln.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount})
+	return nc, nil
+}
+
 // setTCPKeepAlive makes the kernel find clients that vanished without a word,
 // within three minutes: a held socket has nothing to send that would tell.
 func setTCPKeepAlive(fd int) error {
 	for _, o := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("set TCP keep-alive: %w", err)

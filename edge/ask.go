@@ -456,7 +456,8 @@ func (a *ask) Closed() {}
 // Filter implements fanout.Asker.
 func (a *ask) Filter(d *fanout.Delivery) {
 	put := a.put
-	a.loop.filter(a.service, a.secure, a.req.Host, a.target, &a.watch, d, func(content []byte, drop bool) {
+	at := urlOf(a.secure, a.req.Host, a.target)
+	a.loop.filter(a.service, at, at, &a.watch, d, func(content []byte, drop bool) {
 		if a.put == put && a.state == holding {
 			a.loop.shard.Filtered(&a.watch, d, content, drop)
 		}
@@ -479,8 +480,8 @@ func (a *ask) left(c *conn) {
 	if a.asker == c {
 		a.asker = nil
 	}
-	if a.response != nil {
-		a.service.tellGone(a.loop.edge.origin, a.secure, a.req.Host, a.target, a.gone)
+	if a.response != nil && a.gone != "" {
+		a.service.tellGone(a.loop.edge.origin, urlOf(a.secure, a.req.Host, a.target), a.gone)
 	}
 	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
 		a.drop()

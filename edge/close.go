@@ -197,8 +197,8 @@ func field(name, value string) grip.Field { return grip.Field{Name: name, Value:
 // end closes the connection after its last answer: when the client has taken
 // it, and without a reset that could overtake it (RFC 9112 §9.6).
 func (c *conn) end() {
-	if c.tls != nil && c.gc.OutboundBuffered() == 0 {
-		if c.tls.closeNotify(); c.state == closed {
+	if c.session != nil && c.gc.OutboundBuffered() == 0 {
+		if c.session.closeNotify(); c.state == closed {
 			return
 		}
 	}
@@ -214,26 +214,4 @@ func (c *conn) end() {
 	c.state = lingering
 	c.consume(c.available())
 	c.loop.wheel.set(c, lingerTimeout)
-}
-
-// drain ends the connection as soon as that loses nothing.
-func (c *conn) drain() {
-	switch c.state {
-	case reading:
-		if !c.slow && c.available() == 0 {
-			c.close()
-		}
-	case body:
-		c.hold.Variant |= fanout.Close
-	case streaming:
-		c.hold.Variant |= fanout.Close
-		c.ends(endDrain)
-		c.Finish()
-	case asking, held:
-		c.hold.Variant |= fanout.Close
-		if c.ask.response != nil && !c.hold.Group().Answering() {
-			c.ends(endDrain)
-			c.timeOut()
-		}
-	}
 }

@@ -56,7 +56,11 @@ type Config struct {
 	Loops          int
 	MaxConnections int // 0: what the limit on file descriptors leaves
 	HoldTimeout    time.Duration
-	DrainTimeout   time.Duration
+
+	// How to stop.
+	DrainDelay   time.Duration
+	DrainSpread  time.Duration // used up to half of DrainTimeout
+	DrainTimeout time.Duration
 
 	// What clients may ask.
 	Limits limits
@@ -86,7 +90,7 @@ type Config struct {
 const reservedFiles = 128
 
 // stringList is a flag that may be given several times, or once with commas.
-// The first use replaces the default, an empty one by nothing.
+// The first use replaces the default; an empty one leaves nothing.
 type stringList struct {
 	values *[]string
 	given  bool
@@ -104,6 +108,7 @@ func (l *stringList) Set(s string) error {
 		*l.values, l.given = nil, true
 	}
 	if s == "" {
+		*l.values = nil
 		return nil
 	}
 	for v := range strings.SplitSeq(s, ",") {
@@ -148,7 +153,9 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.IntVar(&c.Loops, "loops", min(runtime.NumCPU(), fanout.MaxShards), "event `loops`, 1 to 64; one a core is right")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")
 	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
-	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients when told to stop, 0s to 10m")
+	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "how long to go on as before when told to stop, while /healthz says 503, 0s to 10m: a load balancer needs it to notice")
+	fs.DurationVar(&c.DrainSpread, "drain-spread", 5*time.Second, "over how long to let clients go who hold, so that they do not all come back at once, 0s to 10m; at most half of -drain-timeout is used")
+	fs.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long to wait for clients then; who is left is cut off, 0s to 10m")
 	c.Limits.flags(fs)
 	fs.StringVar(&c.SigIss, "sig-iss", "marquee", "issuer in the signature of requests to the origin (Grip-Sig)")
 	fs.StringVar(&c.UpstreamKey, "upstream-key", "", "`key` of the GRIP proxy in front of this one, whose signed requests pass as they are: text, base64:..., or file:PATH; none, nobody is trusted so")
@@ -240,6 +247,8 @@ func (c *Config) validate() error {
 	}
 	between("origin-timeout", c.OriginTimeout, time.Second, time.Hour)
 	between("hold-timeout", c.HoldTimeout, grip.MinTimeout, 24*time.Hour)
+	between("drain-delay", c.DrainDelay, 0, 10*time.Minute)
+	between("drain-spread", c.DrainSpread, 0, 10*time.Minute)
 	between("drain-timeout", c.DrainTimeout, 0, 10*time.Minute)
 	var err error
 	if c.key, err = grip.ParseKey(c.SigKey); err != nil {

@@ -201,7 +201,7 @@ func TestHelp(t *testing.T) {
 	if err := run(context.Background(), []string{"-help"}, io.Discard, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("run(-help): %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"listen", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
+	for _, name := range []string{"listen", "listen-tls", "tls-cert", "tls-key", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
 		"max-connections", "hold-timeout", "drain-timeout", "sig-iss", "sig-key", "log-level", "log-format", "version", "config"} {
 		if !strings.Contains(help.String(), "  -"+name) {
 			t.Errorf("the help does not have -%s:\n%s", name, &help)
@@ -254,5 +254,38 @@ func TestListenFails(t *testing.T) {
 				t.Errorf("run: %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// The flags with which the service unit starts the edge, and its file, are good.
+func TestDeployedFlags(t *testing.T) {
+	clearEnv(t)
+	unit, err := os.ReadFile("../deploy/marquee-edge.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := t.TempDir()
+	for _, name := range []string{"sig-key", "control-key"} {
+		if !strings.Contains(string(unit), "\nLoadCredential="+name+":") {
+			t.Errorf("no LoadCredential= for %s", name)
+		}
+		if err := os.WriteFile(filepath.Join(keys, name), []byte(strings.Repeat("0f", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, rest, _ := strings.Cut(string(unit), "\nExecStart=/usr/local/lib/marquee/edge ")
+	line, _, _ := strings.Cut(rest, "\n")
+	line = strings.NewReplacer("%d", keys, "/etc/marquee/edge.conf", "../deploy/edge.conf").Replace(line)
+	c, err := parseConfig(strings.Fields(line), io.Discard)
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", line, err)
+	}
+	if c.key.IsZero() || c.controlKey.IsZero() || !c.ShareAll {
+		t.Errorf("keys %v and %v, share-all %t, want two keys and share-all", c.key, c.controlKey, c.ShareAll)
+	}
+	_, rest, _ = strings.Cut(string(unit), "\nTimeoutStopSec=")
+	seconds, _, _ := strings.Cut(rest, "\n")
+	if stop, err := time.ParseDuration(seconds + "s"); err != nil || stop < c.DrainDelay+c.DrainTimeout+5*time.Second {
+		t.Errorf("TimeoutStopSec=%s, %v: too short for a delay of %v and a drain of %v", seconds, err, c.DrainDelay, c.DrainTimeout)
 	}
 }

@@ -81,6 +81,9 @@ func (e *edge) controlServer(at net.Addr) *http.Server {
 // matter, and the path is not cleaned otherwise.
 func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+	if c.edge.successor.Load() {
+		w.Header().Set("Connection", "close") // the next request is for the successor
+	}
 	if path == "/healthz" {
 		c.edge.healthz(w, r)
 		return
@@ -209,15 +212,13 @@ func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 		}
 		reply(w, code, typ, line)
 	}
-	if e.draining.Load() {
+	if e.leaving.Load() || e.draining.Load() {
 		say(http.StatusServiceUnavailable, "draining")
 		return
 	}
-	for _, l := range e.loops {
-		if last := l.ticked.Load(); last != 0 && time.Since(time.Unix(0, last)) > 5*time.Second {
-			say(http.StatusServiceUnavailable, "an event loop does not come round")
-			return
-		}
+	if e.stuck(5*time.Second) != nil {
+		say(http.StatusServiceUnavailable, "an event loop does not come round")
+		return
 	}
 	if e.cluster != nil && !e.cluster.bus.Connected() {
 		say(http.StatusOK, "ok, but cut off from NATS: items published elsewhere do not come")

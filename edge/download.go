@@ -48,7 +48,7 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 	sent := int64(len(a.Response.Body))
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := s.read(a, buf)
+		n, err := a.Body.Read(buf)
 		if n > 0 {
 			if s.piece(nil, buf[:n], chunked) != nil {
 				return false
@@ -64,17 +64,6 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 			return false // cut off, so that the client can tell
 		}
 	}
-}
-
-// read reads more of the answer. One that has a length comes without a pause: an
-// origin that makes one for too long has failed. One that has none may be
-// waiting for news.
-func (s *lease) read(a *upstream.Answer, buf []byte) (int, error) {
-	if a.Length >= 0 {
-		timer := time.AfterFunc(s.edge.cfg.OriginTimeout, func() { a.Body.Close() })
-		defer timer.Stop()
-	}
-	return a.Body.Read(buf)
 }
 
 // closeIfDraining makes the answer that begins the connection's last.
@@ -111,7 +100,7 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 
 // send writes in one system call: with TLS, as records of what is joined.
 func (s *lease) send(out net.Buffers) error {
-	if s.tls == nil {
+	if s.session == nil {
 		_, err := out.WriteTo(s.nc)
 		return err
 	}

@@ -64,14 +64,15 @@ type loop struct {
 	trustedUntil time.Time
 	now          time.Time // of the last tick
 	draining     bool
-	slow         slowness // seen since the last tick
+	slow         slowness  // seen since the last tick
+	departure    departure // when draining
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
 	repeated atomic.Int64 // requests answered with what was at hand
 	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
 	// As of the last tick: items taken from the mailbox and not begun, batches
 	// that are being written or wait for it, and the slow.
 	queued, batches        atomic.Int64
@@ -106,9 +107,12 @@ func (l *loop) post(f func()) {
 }
 
 // turn does a bounded part of the loop's work that no socket event stands for:
-// writing to held clients and passed deadlines.
+// writing to held clients, letting clients go, and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
+	if l.draining {
+		more = l.depart() || more
+	}
 	more = l.expire() || more
 	if l.resume() || more {
 		l.bell.ring()
@@ -165,6 +169,9 @@ func (l *loop) tick(now time.Time) {
 		}
 	}
 	l.shard.Recheck(tickRechecks)
+	if l.draining {
+		l.pace(now)
+	}
 	if l.expire() {
 		l.bell.ring()
 	}
@@ -185,17 +192,4 @@ func (l *loop) expire() (more bool) {
 	}
 	l.due = l.due[n:]
 	return true
-}
-
-// drain answers what is held, closes what is idle, and lets the rest finish:
-// from here on every answer closes its connection.
-func (l *loop) drain() {
-	l.draining = true
-	for l.expire() {
-	}
-	var all []*conn
-	l.wheel.each(func(c *conn) { all = append(all, c) })
-	for _, c := range all {
-		c.drain()
-	}
 }

@@ -41,7 +41,7 @@ type question struct {
 // way finds a request's route, and notes who asks.
 func (l *loop) way(c *conn, req *httpparse.Request) way {
 	e := l.edge
-	w := way{secure: c.tls != nil}
+	w := way{secure: c.session != nil}
 	if e.cfg.Forwarding.AcceptProto {
 		w.secure = e.cfg.Forwarding.secure(l.header(req), w.secure)
 	}
@@ -115,28 +115,32 @@ func (l *loop) trusts(sig []byte) bool {
 
 // question makes a client's question. An error is for the client: a bad request.
 func (l *loop) question(c *conn, req *httpparse.Request, w way) (*question, error) {
-	q := &question{
-		service: w.service, req: l.request(c, req, w),
-		target: string(req.Target), secure: w.secure,
-	}
+	q := &question{service: w.service, target: string(req.Target), secure: w.secure}
+	asked := method(req.Method)
+	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	if !w.service.crossOrigin {
+		q.req = l.request(c, req, w, asked, q.target, came)
 		return q, nil
 	}
-	cross := newCrossOrigin(q.req.Header)
+	cross := newCrossOrigin(came)
 	q.finish = &fanout.Finish{
 		Key:   strings.Join(append([]string{"cors", cross.origin, cross.method}, cross.headers...), "\n"),
 		Apply: cross.apply,
 	}
-	if req.HasBody() {
+	var script *jsonpRequest
+	if !req.HasBody() {
+		var err error
+		if script, err = readJSONP(&w.service.route.JSONP, asked, q.target, came); err != nil {
+			return nil, err
+		}
+	}
+	if script == nil {
+		q.req = l.request(c, req, w, asked, q.target, came)
 		return q, nil
 	}
-	script, err := readJSONP(&w.service.route.JSONP, q.req.Method, q.target, q.req.Header)
-	if script == nil || err != nil {
-		return q, err
-	}
 	q.target = script.target
-	q.req.Method, q.req.Target = script.method, w.service.route.Target(script.target)
-	q.req.Header, q.req.Body = script.header, script.body
+	q.req = l.request(c, req, w, script.method, script.target, script.header)
+	q.req.Body = script.body
 	q.finish = &fanout.Finish{
 		Key:   "jsonp\n" + script.answer.callback + "\n" + string(rune('a'+script.answer.mode)),
 		Whole: true, Apply: script.answer.wrap,

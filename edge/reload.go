@@ -115,16 +115,17 @@ func (f *followed) follow(forced bool) {
 // reloader reads routes and certificates again when they have changed, and on
 // SIGHUP.
 type reloader struct {
-	log       *slog.Logger
-	accessLog *accessLog // opened again on SIGHUP
-	hangupCh  chan os.Signal
-	watcher   *fsnotify.Watcher // nil for none
-	groups    []*followed
+	log        *slog.Logger
+	accessLog  *accessLog // opened again on SIGHUP
+	supervisor *supervisor
+	hangupCh   chan os.Signal
+	watcher    *fsnotify.Watcher // nil for none
+	groups     []*followed
 }
 
 // newReloader notices changes from now on.
 func (e *edge) newReloader() *reloader {
-	r := &reloader{log: e.log, accessLog: e.accessLog, hangupCh: make(chan os.Signal, 1)}
+	r := &reloader{log: e.log, accessLog: e.accessLog, supervisor: &e.supervisor, hangupCh: make(chan os.Signal, 1)}
 	signal.Notify(r.hangupCh, syscall.SIGHUP)
 	r.groups = []*followed{{files: e.routeFiles, read: e.reload}}
 	if e.certificates != nil {
@@ -162,8 +163,10 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.hangupCh:
+			r.supervisor.reloading()
 			r.accessLog.reopen()
 			follow(true)
+			r.supervisor.ready()
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:

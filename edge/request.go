@@ -299,7 +299,7 @@ func (l *loop) appendKey(req *httpparse.Request, w way) {
 
 // removed reports whether a request field, its name in lower case, ends at the
 // edge: it is for this connection only, or the edge writes it itself, or it
-// would let a client speak as a GRIP proxy.
+// would let a client speak as a GRIP proxy, or it poses as one of these.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
@@ -321,8 +321,8 @@ func ofProxy(name []byte) bool {
 }
 
 // disguised reports whether a name in lower case stands for that of a field which
-// proxies write, where - and _ are the same: such is what programs see of a
-// request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
+// proxies write or remove, where - and _ are the same: such is what programs see
+// of a request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
 // keep to them.
 func disguised(name []byte) bool {
 	if bytes.IndexByte(name, '_') < 0 {
@@ -336,7 +336,8 @@ func disguised(name []byte) bool {
 		}
 	}
 	switch string(plain) {
-	case "content-length", "transfer-encoding", "cdn-loop":
+	case "content-length", "transfer-encoding", "accept-encoding", "keep-alive",
+		"proxy-connection", "proxy-authorization", "cdn-loop":
 		return true
 	}
 	return ofProxy(plain) || bytes.HasPrefix(plain, []byte("x-forwarded-")) || bytes.HasPrefix(plain, []byte(origPrefix))
@@ -363,11 +364,11 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 	return h
 }
 
-// request makes what the origin is asked (GRIP §1.1).
-func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
+// request makes what the origin is asked (GRIP §1.1), of what the client has asked:
+// req is where that comes from, and came its fields without Host.
+func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target string, came grip.Header) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	h := withFields(came, rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)
@@ -385,8 +386,8 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	return &upstream.Request{
 		Service: w.service.up,
-		Method:  method(req.Method),
-		Target:  rt.Target(string(req.Target)),
+		Method:  method,
+		Target:  rt.Target(target),
 		Host:    host,
 		Header:  h,
 		Trusted: w.trusted,

@@ -118,10 +118,10 @@ func (c *conn) armKeepAlive() {
 	}
 }
 
-// keepStreamAlive sends a keep-alive.
+// keepStreamAlive sends a keep-alive, but not between the parts of a body.
 func (c *conn) keepStreamAlive() {
 	k := c.stream.keepAlive
-	if k == nil || c.stream.state != following {
+	if k == nil || c.stream.state == ended || c.stream.feed != nil {
 		c.loop.wheel.set(c, askingCheck)
 		return
 	}

@@ -77,7 +77,7 @@ func startEdge(t testing.TB, origin string, change func(*Config), args ...string
 	t.Helper()
 	cfg, err := parseConfig(slices.Concat([]string{
 		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin,
-		"-loops", "2", "-log-format", "json", "-log-level", "debug", "-drain-timeout", "5s",
+		"-loops", "2", "-log-format", "json", "-log-level", "debug", "-drain-timeout", "5s", "-drain-spread", "0s",
 	}, secureArgs(t), args), io.Discard)
 	if err != nil {
 		t.Fatalf("parseConfig(%q): %v", args, err)
