@@ -105,7 +105,7 @@ func (a *ask) join(c *conn) {
 		a.group.Join(&c.hold, c)
 		c.loop.wheel.set(c, askingCheck)
 	case holding:
-		if a.loop.edge.memory.scarce.Load() {
+		if c.unwanted() {
 			c.turnHoldAway()
 			return
 		}
@@ -235,15 +235,14 @@ func (a *ask) hold(r upstream.Result) {
 		a.Answered(at)
 		l.shard.Give(g, at)
 	case fanout.Holding:
-		fresh := a.response == nil
 		a.state, a.response, a.failures = holding, a.newAnswer(r.Answer), 0
 		a.timeout = l.edge.origin.HoldTimeout(hold)
 		a.until = l.now.Add(a.timeout)
 		a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
-			if fresh && l.edge.memory.scarce.Load() {
-				client.(*conn).turnHoldAway()
+			if c := client.(*conn); c.unwanted() {
+				c.turnHoldAway()
 			} else {
-				a.beginHold(client.(*conn))
+				a.beginHold(c)
 			}
 		})
 	}
@@ -295,7 +294,7 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 // beginHold makes a connection of the group one that is held; for no longer than
 // this when the edge drains.
 func (a *ask) beginHold(c *conn) {
-	c.state = held
+	c.state, c.admitted = held, true
 	c.startHold()
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)

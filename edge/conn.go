@@ -64,6 +64,9 @@ type conn struct {
 	minor uint8
 	// known: it has had an answer, from a lease.
 	known bool
+	// admitted: a request has been held, and further ones are even when memory is
+	// scarce.
+	admitted bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
 	// waits: what is unread is not looked at before the connection has its turn

@@ -70,9 +70,9 @@ type loop struct {
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
-	repeated atomic.Int64 // requests answered with what was at hand
-	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
+	repeated atomic.Int64              // requests answered with what was at hand
+	joined   atomic.Int64              // requests that joined an ask
+	ticked   atomic.Pointer[time.Time] // when the last tick ran, or was to begin with; nil before
 	// As of the last tick: items taken from the mailbox and not begun, batches
 	// that are being written or wait for it, and the slow.
 	queued, batches        atomic.Int64
@@ -150,7 +150,7 @@ func (l *loop) resume() (more bool) {
 // tick moves the loop's deadlines on by one tick.
 func (l *loop) tick(now time.Time) {
 	l.now = now
-	l.ticked.Store(now.UnixNano())
+	l.ticked.Store(&now)
 	queued, batches := l.shard.Backlog()
 	l.queued.Store(int64(queued))
 	l.batches.Store(int64(batches))

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,9 +24,9 @@ const (
 	// The shares of a limit in use at which something is done, from what costs
 	// others little to what costs more. Each state lasts until the share is below
 	// that of the state before, so that nothing flaps.
-	memoryAmple  = 0.7
-	memoryTight  = 0.8
-	memoryScarce = 0.9
+	memoryAmple  = 0.65
+	memoryTight  = 0.75
+	memoryScarce = 0.85
 
 	// memoryCheck is how often one looks. 5,000 connections may come in between:
 	// about 25 MB, most of it the kernel's.
@@ -48,7 +49,7 @@ type memoryState uint8
 const (
 	ample  memoryState = iota
 	tight              // slow clients with the longest queues are cut off
-	scarce             // and nobody new is let in, or held
+	scarce             // and nobody new is let in, or held, who was not before
 )
 
 // memoryStates is what the log says of each.
@@ -89,8 +90,14 @@ type memory struct {
 
 	// memoryLoop only.
 	state    memoryState
-	relieved time.Time
+	relieved time.Time // when it began to collect garbage last
+	weighs   bool      // what that has freed is still to be seen
 	samples  []runtimemetrics.Sample
+
+	// What is alive is known only after a collection, which also gives the rest back
+	// to the kernel. Meanwhile memoryLoop goes on: there is one at a time.
+	collecting  atomic.Bool
+	collections sync.WaitGroup
 }
 
 // newMemory finds the limits, and sets Go's unless the environment has. root is
@@ -117,9 +124,9 @@ func newMemory(log *slog.Logger, root fs.FS) *memory {
 	}
 	switch {
 	case given != "":
-		log.Info("memory limit of the environment", "GOMEMLIMIT", given, "cgroup_bytes", m.limit())
+		log.Info("memory limit of the environment", "GOMEMLIMIT", given, "limit_bytes", m.limit())
 	case len(m.groups) > 0:
-		log.Info("memory limit of the control group", "GOMEMLIMIT", m.goLimit, "cgroup_bytes", least)
+		log.Info("memory limit of the control group", "GOMEMLIMIT", m.goLimit, "limit_bytes", least)
 	}
 	return m
 }
@@ -137,7 +144,8 @@ func (m *memory) limit() int64 {
 }
 
 // memoryClasses are the metrics of the runtime that heap reads: what Go has got
-// from the kernel, four parts of it to take off, and what to put in their place.
+// from the kernel, four parts of it to take off, and what to put in their place;
+// and what allocated does.
 var memoryClasses = []string{
 	"/memory/classes/total:bytes",
 	"/memory/classes/heap/released:bytes",
@@ -145,6 +153,7 @@ var memoryClasses = []string{
 	"/memory/classes/heap/unused:bytes",
 	"/memory/classes/heap/objects:bytes",
 	"/gc/heap/live:bytes",
+	"/gc/heap/allocs:bytes",
 }
 
 // heap returns the bytes that Go cannot do without: what was alive at the last
@@ -156,6 +165,12 @@ func (m *memory) heap() int64 {
 		n -= int64(part.Value.Uint64())
 	}
 	return n + int64(m.samples[5].Value.Uint64())
+}
+
+// allocated returns the bytes that have ever been allocated.
+func (m *memory) allocated() uint64 {
+	runtimemetrics.Read(m.samples)
+	return m.samples[6].Value.Uint64()
 }
 
 // inUse returns the largest share of a limit that is in use.
@@ -175,39 +190,67 @@ func (m *memory) inUse() (used float64) {
 	return used
 }
 
-// check looks at what is in use, frees what can be freed without loss, and
+// check looks at what is in use, has freed what can be freed without loss, and
 // reports whether slow clients are to be cut off. One goroutine calls it.
 func (m *memory) check(now time.Time) (cut bool) {
-	used := m.inUse()
-	due := m.state.next(used) != ample && now.Sub(m.relieved) >= memoryRelief
-	if due {
-		// What is alive is known only after a collection, and what is not goes
-		// back to the kernel at once.
-		m.relieved = now
-		debug.FreeOSMemory()
-		used = m.inUse()
-	}
-	if next := m.state.next(used); next != m.state {
-		level := slog.LevelWarn
-		if next < m.state {
-			level = slog.LevelInfo
+	next := m.state.next(m.inUse())
+	switch {
+	case m.collecting.Load():
+		if next == scarce { // it may be over before that ends
+			m.enter(next)
 		}
+		return false
+	case next != ample && now.Sub(m.relieved) >= memoryRelief:
+		m.relieved, m.weighs = now, true
+		m.collect()
 		if next == scarce {
-			m.shortages.Add(1)
+			m.enter(next)
 		}
-		m.log.Log(context.Background(), level, memoryStates[next],
-			"in_use_percent", int(100*used), "limit_bytes", m.limit())
-		m.state = next
-		m.scarce.Store(next == scarce)
+		return false
 	}
-	return due && m.state != ample
+	m.enter(next)
+	cut = m.weighs && m.state != ample
+	m.weighs = false
+	return cut
+}
+
+// collect begins to collect garbage, and to give it back to the kernel, unless that
+// is being done.
+func (m *memory) collect() {
+	if m.collecting.Swap(true) {
+		return
+	}
+	m.collections.Go(func() {
+		defer m.collecting.Store(false)
+		debug.FreeOSMemory()
+	})
+}
+
+// enter makes next the state.
+func (m *memory) enter(next memoryState) {
+	if next == m.state {
+		return
+	}
+	level := slog.LevelWarn
+	if next < m.state {
+		level = slog.LevelInfo
+	}
+	if next == scarce {
+		m.shortages.Add(1)
+	}
+	used := math.Float64frombits(m.share.Load())
+	m.log.Log(context.Background(), level, memoryStates[next], "in_use_percent", int(100*used), "limit_bytes", m.limit())
+	m.state = next
+	m.scarce.Store(next == scarce)
 }
 
 // memoryLoop looks after memory until stopCh closes.
 func (e *edge) memoryLoop(stopCh <-chan struct{}) {
+	defer e.memory.collections.Wait()
 	ticker := time.NewTicker(memoryCheck)
 	defer ticker.Stop()
-	for {
+	var l lull
+	for n := 0; ; n++ {
 		select {
 		case <-stopCh:
 			return
@@ -216,6 +259,9 @@ func (e *edge) memoryLoop(stopCh <-chan struct{}) {
 				for _, l := range e.loops {
 					l.post(l.cutSlow)
 				}
+			}
+			if n%int(lullCheck/memoryCheck) == 0 && l.look(now, e.memory.allocated(), e.connections.Load()) {
+				e.memory.collect()
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func newMetrics(e *edge) *metrics {
 	counter("marquee_memory_shortages_total", "Times that memory became scarce, and new clients were refused.", e.memory.shortages.Load)
 	gauge("marquee_memory_limit_bytes", "The lowest limit on the process's memory, of its control group or GOMEMLIMIT; 0 for none.", e.memory.limit)
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.8 on.",
+		Name: "marquee_memory_used_ratio", Help: "How much of a limit on memory is in use; load is shed from 0.75 on.",
 	}, func() float64 { return math.Float64frombits(e.memory.share.Load()) }))
 	counter("marquee_connections_stalled_total", "Client connections cut off because they took nothing.", e.stalled.Load)
 	gauge("marquee_client_addresses", "Client addresses known, where there are limits for each.", func() int64 { return int64(e.sources.len()) })

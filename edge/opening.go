@@ -72,7 +72,7 @@ func (a *ask) beginStream(c *conn) *stream {
 		}
 		return nil
 	}
-	if a.loop.edge.memory.scarce.Load() {
+	if c.unwanted() {
 		c.turnHoldAway()
 		if a.instruct.Body != nil {
 			a.instruct.Body.Close()

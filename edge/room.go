@@ -108,6 +108,10 @@ func (e *edge) dismiss(nc net.Conn, secure bool, farewell *fanout.Answer) {
 	})
 }
 
+// unwanted reports whether there is no memory to hold a request of a client who
+// has not been held before.
+func (c *conn) unwanted() bool { return !c.admitted && c.loop.edge.memory.scarce.Load() }
+
 // turnHoldAway answers a client whose request would have to be held, and for
 // which there is no memory, and closes the connection, which takes some too.
 func (c *conn) turnHoldAway() {

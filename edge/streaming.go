@@ -13,6 +13,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	l := c.loop
 	c.hold.Variant = o.Variant(c.hold.Variant)
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
+	c.admitted = true
 	c.startHold()
 	l.holds.Add(1)
 	l.counts(s.service).streams.Add(1)
