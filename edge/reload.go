@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -81,9 +82,18 @@ func (e *edge) routeFiles() []string {
 		all = append(all, e.cfg.Routes)
 	}
 	for _, rt := range e.routing.Load().table.Routes() {
-		for _, t := range rt.Targets {
-			all = append(all, t.Files()...)
-		}
+		all = append(all, filesOf(rt)...)
+	}
+	return all
+}
+
+// filesOf returns the paths of the keys and certificates that a route names.
+func filesOf(rt *route.Route) (all []string) {
+	if path, ok := strings.CutPrefix(string(rt.SigKey), "file:"); ok {
+		all = append(all, path)
+	}
+	for _, t := range rt.Targets {
+		all = append(all, t.Files()...)
 	}
 	return all
 }
@@ -92,9 +102,11 @@ func (e *edge) routeFiles() []string {
 func (f *followed) follows() bool { return len(f.files()) > 0 }
 
 // sum returns a hash of what the files contain, and of which cannot be read.
-func (f *followed) sum() (sum [sha256.Size]byte) {
+func (f *followed) sum() [sha256.Size]byte { return hashOf(f.files()) }
+
+func hashOf(files []string) (sum [sha256.Size]byte) {
 	hash := sha256.New()
-	for _, path := range f.files() {
+	for _, path := range files {
 		text, err := os.ReadFile(path)
 		fmt.Fprintf(hash, "%q %d %t\n", path, len(text), err == nil)
 		_, _ = hash.Write(text)

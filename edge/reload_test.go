@@ -122,6 +122,49 @@ func TestReload(t *testing.T) {
 	stream.wantNothing()
 }
 
+// A route that stands in the file as before, be it on another line, keeps its
+// service, with what is shared and the connections, unless a file that it names
+// has changed.
+func TestReloadKeepsServices(t *testing.T) {
+	dir := t.TempDir()
+	file, key := filepath.Join(dir, "routes"), filepath.Join(dir, "key")
+	origin := serve(t, named("one"))
+	routes := func(changed string) string {
+		return fmt.Sprintf("same.test %s\nkey.test,sig_key=file:%s %s\nchanged.test%s %s\n", origin, key, origin, changed, origin)
+	}
+	writeRoutes(t, key, "00")
+	writeRoutes(t, file, routes(""))
+	r := startEdge(t, origin, func(c *Config) { c.Origin, c.Routes = "", file })
+	services := func() map[string]*service {
+		all := make(map[string]*service)
+		for rt, s := range r.edge.routing.Load().services {
+			all[rt.Host] = s
+		}
+		return all
+	}
+	before := services()
+	writeRoutes(t, file, "# A comment.\n"+routes(",debug"))
+	eventually(t, func() error {
+		if services()["changed.test"] == before["changed.test"] {
+			return fmt.Errorf("the changed route has its old service")
+		}
+		return nil
+	})
+	if now := services(); now["same.test"] != before["same.test"] || now["key.test"] != before["key.test"] {
+		t.Error("a route that has not changed has another service")
+	}
+	writeRoutes(t, key, "01")
+	eventually(t, func() error {
+		if services()["key.test"] == before["key.test"] {
+			return fmt.Errorf("the route whose key has changed has its old service")
+		}
+		return nil
+	})
+	if services()["same.test"] != before["same.test"] {
+		t.Error("a route that has not changed has another service")
+	}
+}
+
 // SIGHUP reads the routes as well, those of a file that did not change too.
 func TestHangup(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "routes")

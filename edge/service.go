@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -29,6 +31,15 @@ type service struct {
 	// serial tells services apart, in the keys of requests.
 	serial uint64
 	counts *routeCounts
+	files  [sha256.Size]byte // hash of the keys and certificates that it was made with
+}
+
+// isFor reports whether s does what a route wants that names files of that hash:
+// then it can go on when the routes are read again.
+func (s *service) isFor(rt *route.Route, files [sha256.Size]byte) bool {
+	here, there := *s.route, *rt
+	here.Line, there.Line = 0, 0
+	return s.files == files && reflect.DeepEqual(here, there)
 }
 
 // routeCounts is what is counted for a route. It stays when the routes are read
@@ -112,17 +123,27 @@ type routing struct {
 // serials numbers services.
 var serials atomic.Uint64
 
-// newRouting puts the routes of a table to work; counts of routes that old has
-// go on. It reads the keys and certificates that they name.
+// newRouting puts the routes of a table to work, and reads the keys and
+// certificates that they name. A route that stands in old as it is keeps its
+// service: requests go on sharing answers, and connections to the origin. Of one
+// that is changed the counts go on.
 func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 	r := &routing{table: table, services: make(map[*route.Route]*service)}
 	counts := make(map[string]*routeCounts)
+	before := make(map[string][]*service) // by id
 	if old != nil {
 		for _, s := range old.services {
 			counts[s.counts.id] = s.counts
+			before[s.counts.id] = append(before[s.counts.id], s)
 		}
 	}
 	for _, rt := range table.Routes() {
+		files := hashOf(filesOf(rt))
+		same := func(s *service) bool { return s.isFor(rt, files) }
+		if i := slices.IndexFunc(before[rt.ID], same); i >= 0 {
+			r.services[rt] = before[rt.ID][i]
+			continue
+		}
 		up, err := e.newUpstream(rt)
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", rt.ID, err)
@@ -139,7 +160,7 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 			route: rt, up: up, counts: c, serial: serials.Add(1),
 			overHTTP:    slices.ContainsFunc(rt.Targets, func(t route.Target) bool { return t.OverHTTP }),
 			crossOrigin: rt.CrossOrigin || e.cfg.AutoCrossOrigin, debug: rt.Debug || e.cfg.Debug,
-			maxBody: e.cfg.Limits.MaxBody,
+			maxBody: e.cfg.Limits.MaxBody, files: files,
 		}
 		if rt.MaxBody > 0 {
 			r.services[rt].maxBody = rt.MaxBody
