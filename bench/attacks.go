@@ -36,7 +36,7 @@ const (
 	acceptedTotal = "marquee_connections_accepted_total"
 	requestsTotal = "marquee_requests_total"
 	stalledTotal  = "marquee_connections_stalled_total"
-	limitedTotal  = "marquee_limited_total"
+	dropsTotal    = "marquee_drops_total"
 )
 
 // An attack goes on for as long as it takes until the edge's limits of time are in
@@ -51,7 +51,7 @@ var (
 func attacks() []trial {
 	// An attacker of its own address; those who hold have none that is limited.
 	limited := []string{"-address-requests", "200", "-address-connections", "100", "-address-exempt", "127.0.0.1"}
-	cutOff := edgeFigure{name: "cut off", metric: limitedTotal, least: 1000}
+	cutOff := edgeFigure{name: "cut off", metric: dropsTotal, least: 1000}
 	of := func(name, does string, long size, edge []string, a attack) trial {
 		return trial{
 			name: name, does: does, long: long, short: shortSize, edge: edge, most: 2,
@@ -72,7 +72,7 @@ func attacks() []trial {
 		of("pipelining-flood", "50 clients send as many requests as they can without waiting for answers", attackSize, nil,
 			attack{kind: "pipeline", long: 50, short: 4, figures: []edgeFigure{{name: "requests", unit: "a second", metric: requestsTotal, perSecond: true, least: 5000}}}),
 		of("request-flood", "50 clients of one address, which is limited to 200 requests a second, ask as often as they can", attackSize, limited,
-			attack{kind: "request", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused", unit: "a second", metric: limitedTotal, perSecond: true}}}),
+			attack{kind: "request", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused", unit: "a second", metric: dropsTotal, perSecond: true}}}),
 	}
 }
 

@@ -19,6 +19,11 @@ type audience struct {
 	kind    string // polls or streams
 	clients int
 	url     string
+	// reconnect has the polls open a connection for each request.
+	reconnect bool
+	// after is the newest headline of before it began: those until then nobody need
+	// get.
+	after   uint64
 	process *process
 
 	mu        sync.Mutex
@@ -70,12 +75,15 @@ func (a *audience) start(s *scene) (err error) {
 	if a.kind == "streams" {
 		args = append(args, "-stream")
 	}
+	if a.reconnect {
+		args = append(args, "-reconnect")
+	}
 	path, err := binary("loadclient")
 	if err != nil {
 		return err
 	}
 	s.command(path, args)
-	a.process, err = start(s.log.Writer(), program{name: "loadclient of " + a.kind, path: path, args: args, stdout: a})
+	a.process, err = start(s.log.Writer(), program{name: "loadclient of " + a.kind, path: path, args: args, stdout: a, host: s.hosts["clients"]})
 	return err
 }
 

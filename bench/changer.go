@@ -55,11 +55,11 @@ type change struct {
 }
 
 // newChanger starts a changer of the headline at url.
-func newChanger(url string, every time.Duration) *changer {
+func newChanger(client *http.Client, url string, every time.Duration) *changer {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &changer{
 		url: url, every: every, cancel: cancel, doneCh: make(chan struct{}), madeCh: make(chan struct{}),
-		client: &http.Client{Timeout: postTimeout, Transport: &http.Transport{DisableKeepAlives: true}},
+		client: &http.Client{Timeout: postTimeout, Transport: client.Transport},
 	}
 	go c.run(ctx)
 	return c
@@ -98,7 +98,14 @@ func (c *changer) run(ctx context.Context) {
 
 // post changes the headline and returns its id.
 func (c *changer) post(text string) (id uint64, err error) {
-	resp, err := c.client.PostForm(c.url, url.Values{"body": {text}})
+	form := strings.NewReader(url.Values{"body": {text}}.Encode())
+	r, err := http.NewRequest(http.MethodPost, c.url, form)
+	if err != nil {
+		return 0, fmt.Errorf("post a headline: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Close = true // the origin at the other end may be another one next time
+	resp, err := c.client.Do(r)
 	if err != nil {
 		return 0, fmt.Errorf("post a headline: %w", err)
 	}
@@ -129,12 +136,25 @@ func (c *changer) enter(p phase) {
 
 // pause returns when n more changes were confirmed.
 func (c *changer) pause(ctx context.Context, n int) error {
-	want := c.confirmed() + n
+	want := c.count(true) + n
+	return c.await(ctx, func() bool { return c.count(true) >= want })
+}
+
+// awaitRefused returns when one more change was not confirmed.
+func (c *changer) awaitRefused(ctx context.Context) error {
+	want := c.count(false) + 1
+	return c.await(ctx, func() bool { return c.count(false) >= want })
+}
+
+// await returns when done says so, which may be the case after any change.
+func (c *changer) await(ctx context.Context, done func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, awaitTimeout, fmt.Errorf("waited %v in vain for changes of the headline to be confirmed, or refused", awaitTimeout))
+	defer cancel()
 	for {
 		c.mu.Lock()
 		madeCh := c.madeCh
 		c.mu.Unlock()
-		if c.confirmed() >= want {
+		if done() {
 			return nil
 		}
 		select {
@@ -145,11 +165,11 @@ func (c *changer) pause(ctx context.Context, n int) error {
 	}
 }
 
-// confirmed returns how many changes were.
-func (c *changer) confirmed() int {
+// count returns how many changes were confirmed, or were not.
+func (c *changer) count(confirmed bool) int {
 	n := 0
 	for _, made := range c.all() {
-		if made.id > 0 {
+		if made.id > 0 == confirmed {
 			n++
 		}
 	}
@@ -193,6 +213,9 @@ func (c *changer) judge(s *scene) {
 		var p50, p99, last float64
 		whole := true
 		for _, a := range s.audiences {
+			if made.id <= a.after {
+				continue
+			}
 			h, ok := a.sighting(made.id)
 			if a.kind == "streams" && h.Received < a.clients {
 				s.result.Lost += a.clients - h.Received

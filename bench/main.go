@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		mainCommand(stdout, stderr),
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
+		tlsCommand(stdout, stderr),
+		soakCommand(stdout, stderr),
 		floorCommand(stderr),
 		attackCommand(stderr),
 		natsCommand(stderr),

@@ -65,6 +65,17 @@ func newNetwork() (*network, error) {
 	return n, nil
 }
 
+// canMakeNetworks says what is missing to make one here, nil if nothing.
+func canMakeNetworks() error {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		return fmt.Errorf("%w; it belongs to iproute2 (apt-get install iproute2)", err)
+	}
+	return nil
+}
+
 // close lets go of the network. It is gone when all that runs in it is.
 func (n *network) close() error {
 	errs := []error{n.ns.Close()}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +13,8 @@ import (
 // be done.
 func newTestNetwork(t *testing.T, names ...string) (*network, []*host) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("iproute2 is not installed")
+	if err := canMakeNetworks(); err != nil {
+		t.Skip(err)
 	}
 	n, err := newNetwork()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // asCommand, in the environment of a child, makes the test binary the bench
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		select {}
 	default:
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
 	}
 }
 

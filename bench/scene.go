@@ -20,18 +20,26 @@ import (
 // A scene is what one trial is carried out on. Its methods are for the goroutine
 // that runs the trial, but for note and fail, which any may call.
 type scene struct {
-	size   size
-	short  bool
-	trial  trial
-	random *rand.Rand // of the seed; for one goroutine
-	log    *log.Logger
-	stdout io.Writer
+	size       size
+	short      bool
+	trial      trial
+	random     *rand.Rand  // of the seed; for one goroutine
+	log        *log.Logger // what the processes warn of; it writes to complaints
+	complaints *complaints
+	stdout     io.Writer
 
+	network *network         // of a trial with hosts
+	hosts   map[string]*host // by the name of the server, and "clients"; none without network
+	client  *http.Client     // where the origin can be reached
 	addrs   addresses
 	dataDir string // of whoever keeps the headline
+	disk    *disk  // there, of a trial that makes one; else nil
 	// Servers. nats is nil without trial.nats.
 	nats, origin, edge *server
 	others             []*server // that trial has added
+	// proxy, of a trial that is proxied, is where the edge asks for the origin, and
+	// natsProxy, of one with NATS too, where all do for NATS.
+	proxy, natsProxy *proxy
 	// edgeURL and eventsURL are the headline's address at the edge and its stream's,
 	// originURL that at the origin, control the base of the edge's control endpoint.
 	edgeURL, eventsURL, originURL, control string
@@ -47,7 +55,7 @@ type scene struct {
 // the kernel gives to who connects: so a server that is killed finds its address
 // free when it comes back, and a client that asks for it meanwhile does not happen
 // to get that very port, and itself for a peer.
-type addresses struct{ edge, control, origin, nats string }
+type addresses struct{ edge, control, origin, proxy, nats, natsProxy string }
 
 // A server is a process of the scene that can be killed and started again, with the
 // same flags at the same address.
@@ -94,9 +102,15 @@ func (s *scene) start(ctx context.Context) (err error) {
 	if s.dataDir, err = os.MkdirTemp("", "marquee-"); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
-	if s.addrs, err = newAddresses(); err != nil {
+	if s.trial.hosts {
+		err = s.makeHosts()
+	} else {
+		s.addrs, err = newAddresses()
+	}
+	if err != nil {
 		return err
 	}
+	s.client = clientIn(s.hosts["origin"])
 	s.edgeURL, s.eventsURL = headlineURL(s.addrs.edge), eventsURL(s.addrs.edge)
 	s.originURL, s.control = headlineURL(s.addrs.origin), "http://"+s.addrs.control
 	if err := s.layOut(); err != nil {
@@ -115,7 +129,7 @@ func (s *scene) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := postHeadline(ctx, http.DefaultClient, s.originURL, headline); err != nil {
+	if err := postHeadline(ctx, s.client, s.originURL, headline); err != nil {
 		return err
 	}
 	streams := s.size.clients / 2
@@ -134,12 +148,31 @@ func (s *scene) start(ctx context.Context) (err error) {
 		}
 	}
 	s.result.Clients = s.size.clients
-	s.changes = newChanger(s.originURL, s.size.every)
+	s.changes = newChanger(s.client, s.originURL, s.size.every)
+	return nil
+}
+
+// makeHosts makes a host for each server and one for the clients, and says where the
+// servers listen.
+func (s *scene) makeHosts() (err error) {
+	if s.network, err = newNetwork(); err != nil {
+		return err
+	}
+	s.hosts = make(map[string]*host)
+	for _, name := range []string{"edge", "origin", "nats", "clients"} {
+		if s.hosts[name], err = s.network.join(name); err != nil {
+			return err
+		}
+	}
+	s.addrs = addresses{
+		edge: s.hosts["edge"].at(edgePort), control: s.hosts["edge"].at(controlPort),
+		origin: s.hosts["origin"].at(originPort), nats: s.hosts["nats"].at(natsPort),
+	}
 	return nil
 }
 
 // layOut says how the servers are started.
-func (s *scene) layOut() error {
+func (s *scene) layOut() (err error) {
 	paths := map[string]string{}
 	for _, name := range []string{"edge", "origin"} {
 		path, err := binary(name)
@@ -148,7 +181,20 @@ func (s *scene) layOut() error {
 		}
 		paths[name] = path
 	}
-	edgeArgs := []string{"-origin", s.addrs.origin, "-share-all", "-listen", s.addrs.edge, "-control", s.addrs.control, "-log-format", "json"}
+	asked, natsURL := s.addrs.origin, "nats://"+s.addrs.nats
+	if s.trial.proxied {
+		if s.proxy, err = newProxy(s.addrs.proxy, s.addrs.origin, s.newRandom()); err != nil {
+			return err
+		}
+		asked = s.addrs.proxy
+	}
+	if s.trial.proxied && s.trial.nats {
+		if s.natsProxy, err = newProxy(s.addrs.natsProxy, s.addrs.nats, s.newRandom()); err != nil {
+			return err
+		}
+		natsURL = "nats://" + s.addrs.natsProxy
+	}
+	edgeArgs := []string{"-origin", asked, "-share-all", "-listen", s.addrs.edge, "-control", s.addrs.control, "-log-format", "json"}
 	originArgs := []string{"-listen", s.addrs.origin, "-log-format", "json"}
 	if s.trial.nats {
 		self, err := os.Executable()
@@ -156,8 +202,8 @@ func (s *scene) layOut() error {
 			return fmt.Errorf("find own executable: %w", err)
 		}
 		s.nats = s.server("nats", self, "nats", "-listen", s.addrs.nats, "-data", s.dataDir)
-		edgeArgs = append(edgeArgs, "-nats", "nats://"+s.addrs.nats)
-		originArgs = append(originArgs, "-nats", "nats://"+s.addrs.nats)
+		edgeArgs = append(edgeArgs, "-nats", natsURL)
+		originArgs = append(originArgs, "-nats", natsURL)
 	} else {
 		originArgs = append(originArgs, "-nats-listen", "127.0.0.1:0", "-data", s.dataDir, "-edge", s.control)
 	}
@@ -166,9 +212,12 @@ func (s *scene) layOut() error {
 	return nil
 }
 
+// newRandom returns a source of random numbers for another goroutine.
+func (s *scene) newRandom() *rand.Rand { return rand.New(rand.NewPCG(s.random.Uint64(), 0)) }
+
 // server returns a server that is not started yet. Its address is among args.
 func (s *scene) server(name, path string, args ...string) *server {
-	return &server{program: program{name: name, path: path, args: args}, scene: s}
+	return &server{program: program{name: name, path: path, args: args, host: s.hosts[name]}, scene: s}
 }
 
 // add starts one more server, which is stopped with the scene.
@@ -250,6 +299,13 @@ func (s *scene) figure(name, unit string, values ...float64) {
 	s.result.Figures = append(s.result.Figures, trialFigure{name, unit, values})
 }
 
+// wantSaid fails the trial if no server has warned of what.
+func (s *scene) wantSaid(what string) {
+	if !s.complaints.contain(what) {
+		s.fail("no server's log has a warning that says %q", what)
+	}
+}
+
 // fail notes what went wrong: the trial has failed, and goes on.
 func (s *scene) fail(format string, values ...any) {
 	s.mu.Lock()
@@ -286,6 +342,17 @@ func (s *scene) close() error {
 		if server != nil {
 			errs = append(errs, server.stop())
 		}
+	}
+	for _, p := range []*proxy{s.proxy, s.natsProxy} {
+		if p != nil {
+			errs = append(errs, p.close())
+		}
+	}
+	if s.disk != nil {
+		errs = append(errs, s.disk.close())
+	}
+	if s.network != nil {
+		errs = append(errs, s.network.close())
 	}
 	if s.dataDir != "" {
 		errs = append(errs, os.RemoveAll(s.dataDir))
@@ -337,7 +404,7 @@ func newAddresses() (addresses, error) {
 		ip := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
 		port := 10000 + rand.N(20000)
 		err = nil
-		for i, to := range []*string{&a.edge, &a.control, &a.origin, &a.nats} {
+		for i, to := range []*string{&a.edge, &a.control, &a.origin, &a.proxy, &a.nats, &a.natsProxy} {
 			want := fmt.Sprintf("%s:%d", ip, port+i)
 			if *to, err = freeAddr(want); err == nil && *to != want {
 				err = fmt.Errorf("find a free port: %s is in use", want)

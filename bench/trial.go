@@ -21,6 +21,12 @@ type trial struct {
 	// nats connects origin and edge by a NATS server of its own, which then also
 	// keeps the headline; otherwise the origin posts to the edge.
 	nats bool
+	// proxied has the edge ask the origin through scene.proxy, and with nats all ask
+	// NATS through scene.natsProxy.
+	proxied bool
+	// hosts has each server, and the clients, on a host of its own in scene.network.
+	// Such a trial needs canMakeNetworks, and is not proxied.
+	hosts bool
 	// most is how many times as long a change may take to the last client while
 	// the trial is carried out as before, by the medians; 0 for no such limit. It is
 	// judged with the long size only: few changes in a busy test say nothing.
@@ -55,7 +61,7 @@ var (
 
 // trials returns all trials in the order of the report.
 func trials() []trial {
-	return slices.Concat(attacks(), faults())
+	return slices.Concat(attacks(), faults(), overload(), upgrades())
 }
 
 // pick returns the trials of these names, separated by commas; all if there are

@@ -21,7 +21,7 @@ func TestMaxConnections(t *testing.T) {
 	surplus.wantStatus(503)
 	surplus.wantHeader("Retry-After", "5")
 	surplus.wantHeader("Connection", "close")
-	surplus.wantBody("No room for more connections.\n")
+	surplus.wantBody("No room for more clients.\n")
 	surplus.wantClosed()
 	r.waitMetric("marquee_connections_refused_total", 1)
 	first.leave()
@@ -100,7 +100,7 @@ func TestConnectAndLeave(t *testing.T) {
 		name  string
 		leave func(c *client)
 	}{
-		{"by a reset", func(c *client) { _ = c.nc.SetLinger(0); c.leave() }},
+		{"by a reset", func(c *client) { _ = c.nc.tcp.SetLinger(0); c.leave() }},
 		{"in order", func(c *client) { c.leave() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -105,6 +105,10 @@ func (a *ask) join(c *conn) {
 		a.group.Join(&c.hold, c)
 		c.loop.wheel.set(c, askingCheck)
 	case holding:
+		if c.unwanted() {
+			c.turnHoldAway()
+			return
+		}
 		c.ask = a
 		a.group.Join(&c.hold, c)
 		a.beginHold(c)
@@ -234,7 +238,13 @@ func (a *ask) hold(r upstream.Result) {
 		a.state, a.response, a.failures = holding, a.newAnswer(r.Answer), 0
 		a.timeout = l.edge.origin.HoldTimeout(hold)
 		a.until = l.now.Add(a.timeout)
-		a.group.Each(func(_ *fanout.Hold, client fanout.Client) { a.beginHold(client.(*conn)) })
+		a.group.Each(func(_ *fanout.Hold, client fanout.Client) {
+			if c := client.(*conn); c.unwanted() {
+				c.turnHoldAway()
+			} else {
+				a.beginHold(c)
+			}
+		})
 	}
 }
 
@@ -261,6 +271,10 @@ func (a *ask) await(r upstream.Result) {
 			case a.put != put || a.state != waiting:
 			case (err != nil || once) && r.Answer.Asked.After(cutOff) && r.Answer.Body == nil:
 				a.begin(r)
+			case r.Answer.Hold.Mode == grip.HoldStream:
+				// Nobody has been given its beginning, so that is asked for, and not
+				// what comes after it.
+				a.send(later(confirmed, cutOff))
 			default:
 				a.watch = fanout.Watch{Channels: a.channels(r.Answer)}
 				a.again(later(confirmed, cutOff))
@@ -280,13 +294,15 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 // beginHold makes a connection of the group one that is held; for no longer than
 // this when the edge drains.
 func (a *ask) beginHold(c *conn) {
-	c.state = held
+	c.state, c.admitted = held, true
+	c.startHold()
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)
 	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
+		c.ends(endDrain)
 		c.timeOut()
 	}
 }
@@ -439,7 +455,8 @@ func (a *ask) Closed() {}
 // Filter implements fanout.Asker.
 func (a *ask) Filter(d *fanout.Delivery) {
 	put := a.put
-	a.loop.filter(a.service, a.secure, a.req.Host, a.target, &a.watch, d, func(content []byte, drop bool) {
+	at := urlOf(a.secure, a.req.Host, a.target)
+	a.loop.filter(a.service, at, at, &a.watch, d, func(content []byte, drop bool) {
 		if a.put == put && a.state == holding {
 			a.loop.shard.Filtered(&a.watch, d, content, drop)
 		}
@@ -462,8 +479,8 @@ func (a *ask) left(c *conn) {
 	if a.asker == c {
 		a.asker = nil
 	}
-	if a.response != nil {
-		a.service.tellGone(a.loop.edge.origin, a.secure, a.req.Host, a.target, a.gone)
+	if a.response != nil && a.gone != "" {
+		a.service.tellGone(a.loop.edge.origin, urlOf(a.secure, a.req.Host, a.target), a.gone)
 	}
 	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
 		a.drop()

@@ -57,14 +57,12 @@ func (c *conn) expired() {
 			wheel.set(c, idleTimeout)
 			c.resume()
 		case c.available() > 0:
-			c.loop.edge.limited[limitTime].Add(1)
-			c.refuse(http.StatusRequestTimeout, lateRequest)
+			c.refuseLate()
 		default:
 			c.close()
 		}
 	case body:
-		c.loop.edge.limited[limitTime].Add(1)
-		c.refuse(http.StatusRequestTimeout, lateRequest)
+		c.refuseLate()
 	case asking, held:
 		switch {
 		case c.hold.Group().Answering():
@@ -90,6 +88,7 @@ func (c *conn) expired() {
 // timeOut ends a hold with the answer that the origin gave for this case.
 func (c *conn) timeOut() {
 	wire := c.ask.response.Wire(c.hold.Variant)
+	c.ends(endTimeout)
 	c.leave(c.state)
 	c.respond(wire)
 }
@@ -101,6 +100,7 @@ func (c *conn) checkBacklog() {
 	switch {
 	case c.gc.OutboundBuffered() == 0:
 		c.slow = false
+		c.logEnded()
 		switch c.state {
 		case flushing:
 			c.end()
@@ -122,11 +122,13 @@ func (c *conn) checkBacklog() {
 		untaken := c.untaken()
 		if c.backlog-untaken < least {
 			c.loop.edge.stalled.Add(1)
-			c.abort()
+			c.cutOff(endStalled)
 			return
 		}
 		c.stalls, c.backlog = 0, untaken
 	}
+	c.loop.slow.clients++
+	c.loop.slow.bytes += int64(c.waiting())
 	c.loop.wheel.set(c, nextTick)
 }
 
@@ -140,11 +142,30 @@ func (c *conn) untaken() int32 {
 	return int32(n + c.gc.OutboundBuffered())
 }
 
+// waiting returns how many bytes wait for the client.
+func (c *conn) waiting() int {
+	n := c.gc.OutboundBuffered()
+	if c.tail != nil {
+		n += c.tail.bytes
+	}
+	return n
+}
+
 // refuse answers a request that cannot be carried out, and ends the
 // connection: what follows on it cannot be trusted to be a request.
 func (c *conn) refuse(code int, reason string) {
+	if c.record == nil {
+		c.record = c.loop.edge.accessLog.begin(c, nil)
+	}
+	c.ends(endRefused)
 	c.hold.Variant = fanout.Close
 	c.reply(code, reason)
+}
+
+// refuseLate refuses a request that does not come to its end.
+func (c *conn) refuseLate() {
+	c.loop.edge.limited[limitTime].Add(1)
+	c.refuse(http.StatusRequestTimeout, lateRequest)
 }
 
 // reply answers with one plain line.
@@ -177,6 +198,11 @@ func field(name, value string) grip.Field { return grip.Field{Name: name, Value:
 // end closes the connection after its last answer: when the client has taken
 // it, and without a reset that could overtake it (RFC 9112 §9.6).
 func (c *conn) end() {
+	if c.session != nil && c.gc.OutboundBuffered() == 0 {
+		if c.session.closeNotify(); c.state == closed {
+			return
+		}
+	}
 	if c.gc.OutboundBuffered() > 0 {
 		c.state = flushing
 		c.loop.wheel.set(c, nextTick)
@@ -189,24 +215,4 @@ func (c *conn) end() {
 	c.state = lingering
 	c.consume(c.available())
 	c.loop.wheel.set(c, lingerTimeout)
-}
-
-// drain ends the connection as soon as that loses nothing.
-func (c *conn) drain() {
-	switch c.state {
-	case reading:
-		if !c.slow && c.available() == 0 {
-			c.close()
-		}
-	case body:
-		c.hold.Variant |= fanout.Close
-	case streaming:
-		c.hold.Variant |= fanout.Close
-		c.Finish()
-	case asking, held:
-		c.hold.Variant |= fanout.Close
-		if c.ask.response != nil && !c.hold.Group().Answering() {
-			c.timeOut()
-		}
-	}
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"time"
+
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
@@ -32,9 +37,10 @@ const (
 // conn is one client connection while the reactor has it. Loop only, from open
 // to gone.
 type conn struct {
-	gc     gnet.Conn
-	loop   *loop
-	source *source // where it comes from; nil for one without limits
+	gc      gnet.Conn
+	loop    *loop
+	session *session // nil without TLS
+	source  *source  // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -44,9 +50,13 @@ type conn struct {
 	sum     fanout.Sum  // of the content sent: streaming
 	tail    *tail       // what waits while slow: streaming; nil for nothing
 	id      uint64      // for the tracker; 0 while it does not know the client
-	agent   string      // the User-Agent of the last request; shared with others
+	// farewell is what a client gets for whom there is no room, and no more; nil
+	// for all others.
+	farewell *fanout.Answer
+	agent    string // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
-	// request, to be parsed before what gnet has.
+	// request, to be parsed before what gnet has. With TLS they are all there
+	// is: what has been decrypted.
 	unread []byte
 	scan   httpparse.Scan
 	state  state
@@ -54,6 +64,9 @@ type conn struct {
 	minor uint8
 	// known: it has had an answer, from a lease.
 	known bool
+	// admitted: a request has been held, and further ones are even when memory is
+	// scarce.
+	admitted bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
 	// waits: what is unread is not looked at before the connection has its turn
@@ -64,6 +77,11 @@ type conn struct {
 	slow    bool
 	stalls  uint8
 	backlog int32
+	// since is the tick with which the hold began, counted from 1; 0 while
+	// nothing is held. One that is put to the origin again has not ended.
+	since  uint32
+	place  int32   // in loop.clients
+	record *record // of the request, for the access log; nil for none
 }
 
 // pending is a request whose content is still coming.
@@ -82,6 +100,15 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
+	l.enlist(c)
+	if c.session != nil {
+		c.session.toLoop(gc)
+	}
+	if c.farewell != nil {
+		c.hold.Variant = fanout.Close
+		c.respond(c.farewell.Wire(fanout.Close))
+		return
+	}
 	switch {
 	case l.draining: // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
@@ -90,7 +117,7 @@ func (c *conn) open(gc gnet.Conn, l *loop) {
 	default:
 		l.wheel.set(c, firstTimeout)
 	}
-	if len(c.unread) > 0 {
+	if len(c.unread) > 0 || c.session != nil { // with TLS, records may have been read too
 		c.traffic()
 	}
 }
@@ -100,10 +127,22 @@ func (c *conn) gone() {
 	was := c.state
 	c.state = closed
 	c.loop.wheel.remove(c)
+	c.loop.unlist(c)
 	c.leave(was)
+	if c.record != nil {
+		c.record.leave()
+		c.log()
+	}
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
-	if was != moved {
+	if c.session != nil {
+		c.session.lost()
+		c.session = nil
+	}
+	switch {
+	case c.farewell != nil:
+		c.loop.edge.refusing.Add(-1)
+	case was != moved:
 		c.source.leave()
 		c.loop.edge.departed()
 	}
@@ -120,19 +159,54 @@ func (c *conn) leave(was state) {
 	}
 	a := c.ask
 	c.ask = nil
+	c.endHold(grip.HoldResponse)
 	c.hold.Leave()
 	if a != nil {
 		a.left(c)
 	}
 }
 
+// startHold notes that a hold begins, unless it goes on.
+func (c *conn) startHold() {
+	if c.since == 0 {
+		c.since = uint32(c.loop.wheel.now) + 1
+	}
+}
+
+// endHold notes that what was held, if anything, is held no more, and for how
+// long it was.
+func (c *conn) endHold(mode grip.HoldMode) {
+	if c.since == 0 {
+		return
+	}
+	d := c.holdTime()
+	c.loop.held[mode].observe(d)
+	if c.record != nil {
+		c.record.mode, c.record.held = mode, d
+	}
+	c.since = 0
+}
+
+// holdTime returns how long the hold has lasted, to the tick.
+func (c *conn) holdTime() time.Duration {
+	return time.Duration(uint32(c.loop.wheel.now)+1-c.since) * tick
+}
+
 // close closes the socket.
 func (c *conn) close() {
+	if c.session != nil {
+		if c.session.closeNotify(); c.state == closed {
+			return
+		}
+	}
 	_ = c.loop.el.Close(c.gc)
 }
 
-// abort closes it with a reset: what the peer has not taken is thrown away.
-func (c *conn) abort() {
+// cutOff closes it with a reset: what the peer has not taken is thrown away.
+func (c *conn) cutOff(why ending) {
+	if c.record != nil {
+		c.record.cut(why)
+	}
 	_ = c.gc.SetLinger(0)
 	c.close()
 }
@@ -141,6 +215,9 @@ func (c *conn) abort() {
 // request is looked at only after the one before it has been answered, and after
 // some the connection lets others have their turn.
 func (c *conn) traffic() {
+	if c.session != nil && c.state < flushing && !c.decrypt() {
+		return
+	}
 	c.inTraffic = true
 	heads := 0
 	for more := true; more; {
@@ -190,12 +267,34 @@ func (c *conn) resume() {
 	}
 }
 
+// decrypt adds to the unread bytes what has come in whole records. It reports
+// whether the connection goes on: not when the client has said that it ends, nor
+// when it has broken the rules, of which crypto/tls has told it.
+func (c *conn) decrypt() bool {
+	buf := c.loop.plain
+	for {
+		n, err := c.session.tls.Read(buf)
+		if c.state == closed { // by what crypto/tls had to answer
+			return false
+		}
+		c.unread = append(c.unread, buf[:n]...)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true
+		default:
+			c.close()
+			return false
+		}
+	}
+}
+
 // limitAhead cuts off a client that sends too much while it waits for its
 // answer, or for its turn, or does not take its answer.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
 		c.loop.edge.limited[limitAhead].Add(1)
-		c.abort()
+		c.cutOff(endAhead)
 	}
 }
 
@@ -239,23 +338,41 @@ func (c *conn) consume(n int) {
 func (c *conn) Deliver(wire []byte) fanout.Outcome {
 	if c.state == held {
 		c.ask.released(c)
+		c.ends(endItem)
 	}
 	c.ask = nil
 	return c.respond(wire)
+}
+
+// send writes bytes to the client, in one system call: as records with TLS. What
+// the client does not take at once waits in gnet. When it cannot be written the
+// connection is closed afterwards.
+func (c *conn) send(p []byte) {
+	if c.session != nil {
+		c.session.send(p, c.loop)
+		return
+	}
+	_, _ = c.gc.Write(p)
 }
 
 // respond writes a complete answer and makes the connection ready for the next
 // request, or ends it if the hold's variant says so.
 func (c *conn) respond(wire []byte) fanout.Outcome {
 	c.state = reading
-	_, _ = c.gc.Write(wire)
-	if c.state == closed {
+	c.endHold(grip.HoldResponse)
+	if c.record != nil {
+		c.record.sent(wire)
+	}
+	if c.send(wire); c.state == closed {
 		return fanout.Dropped
 	}
+	c.ends(endAnswer)
 	outcome := fanout.Written
 	if c.gc.OutboundBuffered() > 0 {
 		outcome = fanout.Queued
 		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
+	} else if c.record != nil {
+		c.log()
 	}
 	switch {
 	case c.hold.Variant&fanout.Close != 0:

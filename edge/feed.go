@@ -11,8 +11,8 @@ import (
 const feedPiece = 64 << 10
 
 // feed is a goroutine that appends the rest of a body to streams, as it comes, at
-// the pace of the slowest client: it reads on when what it read before has been
-// taken.
+// the pace of the slowest client, within feedPatience: it reads on when what it
+// read before has been taken.
 type feed struct {
 	stream *stream
 	answer *upstream.Answer
@@ -58,10 +58,14 @@ func (f *feed) got(data []byte, err error) {
 	}
 	s.feed = nil
 	f.answer.Body.Close()
-	if err == io.EOF {
-		s.goOn(f.answer)
-	} else {
+	switch {
+	case err != io.EOF:
 		s.cut()
+	case s.loop.draining && s.loop.departure.swept:
+		s.end()
+		s.loop.shard.Finish(&s.group)
+	default:
+		s.goOn(f.answer)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"marquee/fanout"
@@ -24,16 +25,25 @@ import (
 // nothing of a content, while it is streamed.
 const streamStall = time.Minute
 
+// noStream is what a client is told whose connection cannot be taken off the
+// reactor: there are no file descriptors.
+const noStream = "There is no room for so long a transfer."
+
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge
-	nc      net.Conn
+	socket  net.Conn
+	session *session // nil without TLS
+	nc      net.Conn // what is read and written: the socket, or its TLS
 	source  *source
-	unread  []byte // read from the socket, not yet consumed
+	unread  []byte // read from nc, not yet consumed
 	buf     []byte // of fill; unread lies in it
+	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
-	pace    pace // of what the client sends
+	pace    pace        // of what the client sends
+	record  *record     // of the request, for the access log; nil for none
+	left    atomic.Bool // the client has left, or does not take any more
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -53,10 +63,17 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
 		pace:   newPace(streamStall),
+		record: c.record,
 	}
+	if c.session != nil {
+		s.session, c.session = c.session, nil
+		s.session.toGoroutine(nc)
+		s.nc = s.session.tls
+	}
+	c.record = nil
 	s.edge.leases.add(s)
 	c.state = moved
 	c.close() // of the loop's descriptor: the connection lives on in nc
@@ -68,19 +85,23 @@ func (c *conn) detach() (*lease, error) {
 func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
+	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.nc, &conn{source: s.source, known: true, unread: s.unread}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, session: s.session}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
-	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {
+	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
+		if s.session != nil {
+			s.session.closeNotify()
+		}
 		_ = tc.CloseWrite()
-		timer := time.AfterFunc(lingerTimeout, func() { s.nc.Close() })
-		_, _ = io.Copy(io.Discard, s.nc)
+		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })
+		_, _ = io.Copy(io.Discard, tc)
 		timer.Stop()
 	}
-	s.nc.Close()
+	s.socket.Close()
 	s.source.leave()
 	s.edge.departed()
 }
@@ -93,9 +114,34 @@ func (s *lease) write(r grip.Response, length int64) bool {
 	if s.variant&fanout.HeadOnly != 0 && length >= 0 {
 		a = fanout.NewHeadAnswer(r, length)
 	}
+	wire := a.Wire(s.variant)
+	if s.record != nil {
+		s.record.sent(wire)
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := s.nc.Write(a.Wire(s.variant))
+	_, err := s.nc.Write(wire)
+	if err != nil {
+		s.left.Store(true)
+	}
 	return err == nil
+}
+
+// log counts an answer that was broken off, and gives the record to the access
+// log. whole says that the client has got an answer to its end.
+func (s *lease) log(whole bool) {
+	how := endAnswer
+	switch {
+	case whole:
+	case s.left.Load():
+		how = endLeft
+	default:
+		s.edge.brokenOff.Add(1)
+		how = endOrigin
+	}
+	if s.record != nil {
+		s.record.ends(how)
+		s.edge.accessLog.add(s.record)
+	}
 }
 
 // watch reads from a client that has nothing to say, in order to learn when it
@@ -115,10 +161,12 @@ func (s *lease) watch(gone func()) (stop func()) {
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				return // stopped
 			default:
+				s.left.Store(true)
 				gone()
 				return
 			}
 		}
+		s.left.Store(true)
 		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()
@@ -174,6 +222,6 @@ func (ls *leases) cut() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for s := range ls.all {
-		s.nc.Close()
+		s.socket.Close()
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // limits is what one client, or all of one address, may ask of the edge. What
@@ -107,24 +105,3 @@ const (
 	limitAhead                    // sent before the answer to the request before
 	limitCount
 )
-
-// limitNames are the names in metrics.
-var limitNames = [limitCount]string{
-	"address-connections", "address-requests", "head", "body", "time", "ahead",
-}
-
-// limitMetrics collects how often clients ran into each limit.
-type limitMetrics struct{ edge *edge }
-
-var limitedDesc = prometheus.NewDesc("marquee_limited_total",
-	"Connections and requests that ran into a limit for clients, by limit.", []string{"limit"}, nil)
-
-// Describe implements prometheus.Collector.
-func (limitMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- limitedDesc }
-
-// Collect implements prometheus.Collector. Safe from any goroutine.
-func (m limitMetrics) Collect(ch chan<- prometheus.Metric) {
-	for l, name := range limitNames {
-		ch <- prometheus.MustNewConstMetric(limitedDesc, prometheus.CounterValue, float64(m.edge.limited[l].Load()), name)
-	}
-}

@@ -37,7 +37,7 @@ func TestMaxHead(t *testing.T) {
 	for _, tt := range tests {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(tt.name+", "+method, func(t *testing.T) {
-				before := r.metric(`marquee_limited_total{limit="head"}`)
+				before := r.metric(`marquee_drops_total{reason="head_too_long",what="request"}`)
 				c := dial(t, r.address)
 				head := withLength(method, tt.target, tt.length)
 				if method == "POST" {
@@ -57,7 +57,7 @@ func TestMaxHead(t *testing.T) {
 				c.wantHeader("Connection", "close")
 				_, _ = c.readBody(tt.want)
 				c.wantClosed()
-				if n := r.metric(`marquee_limited_total{limit="head"}`) - before; n != 1 {
+				if n := r.metric(`marquee_drops_total{reason="head_too_long",what="request"}`) - before; n != 1 {
 					t.Errorf("%v heads were counted, want 1", n)
 				}
 			})
@@ -94,7 +94,7 @@ func TestMaxBody(t *testing.T) {
 	for _, tt := range tests {
 		for _, framing := range []string{"sized", "chunked"} {
 			t.Run(tt.name+", "+framing, func(t *testing.T) {
-				counted, wholes := r.metric(`marquee_limited_total{limit="body"}`), whole.Load()
+				counted, wholes := r.metric(`marquee_drops_total{reason="body_too_long",what="request"}`), whole.Load()
 				c := dial(t, r.address)
 				content := strings.Repeat("x", tt.length)
 				head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", tt.target, tt.length)
@@ -111,7 +111,7 @@ func TestMaxBody(t *testing.T) {
 				c.wantHeader("Connection", "close")
 				c.wantBody(fmt.Sprintf("The request's content is longer than %d bytes.\n", tt.most))
 				c.leave()
-				if n := r.metric(`marquee_limited_total{limit="body"}`) - counted; n != 1 {
+				if n := r.metric(`marquee_drops_total{reason="body_too_long",what="request"}`) - counted; n != 1 {
 					t.Errorf("%v contents were counted, want 1", n)
 				}
 				if n := whole.Load() - wholes; n != 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
@@ -38,11 +39,15 @@ type loop struct {
 	bell  *bell
 	shard *fanout.Shard
 	index int // among the edge's loops
+	lag   *lag
+	// held is how long holds have lasted, by mode, observed as they end.
+	held map[grip.HoldMode]*histogram
 
 	// Loop only.
 	parser   *httpparse.Parser
 	wheel    wheel[*conn]
 	due      []*conn // deadlines that have passed, not dealt with
+	clients  []*conn // in no order, each at its conn.place
 	links    wheel[*stream]
 	waiting  []*conn              // for their turn, the first one first; some may have had it
 	beyond   int                  // requests that may be begun before the next turn, beyond the first of each read
@@ -53,18 +58,44 @@ type loop struct {
 	answered askList              // those among them that only repeat an answer, oldest first
 	key      []byte               // scratch
 	field    []byte               // scratch
+	plain    []byte               // scratch: a record decrypted
+	records  []byte               // scratch: an answer encrypted
 	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
 	trustedSig   string
 	trustedUntil time.Time
 	now          time.Time // of the last tick
 	draining     bool
+	slow         slowness  // seen since the last tick
+	departure    departure // when draining
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
-	repeated atomic.Int64 // requests answered with what was at hand
-	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	repeated atomic.Int64              // requests answered with what was at hand
+	joined   atomic.Int64              // requests that joined an ask
+	ticked   atomic.Pointer[time.Time] // when the last tick ran, or was to begin with; nil before
+	// As of the last tick: items taken from the mailbox and not begun, batches
+	// that are being written or wait for it, and the slow.
+	queued, batches        atomic.Int64
+	slowClients, slowBytes atomic.Int64
+}
+
+// slowness is how many clients are slow, and how many bytes wait for them.
+type slowness struct{ clients, bytes int64 }
+
+// enlist takes a client in, unlist lets it go: of those who are listed, the last
+// one takes its place.
+func (l *loop) enlist(c *conn) {
+	c.place = int32(len(l.clients))
+	l.clients = append(l.clients, c)
+}
+
+func (l *loop) unlist(c *conn) {
+	last := len(l.clients) - 1
+	l.clients[c.place] = l.clients[last]
+	l.clients[c.place].place = c.place
+	l.clients[last] = nil
+	l.clients = l.clients[:last]
 }
 
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
@@ -77,9 +108,12 @@ func (l *loop) post(f func()) {
 }
 
 // turn does a bounded part of the loop's work that no socket event stands for:
-// writing to held clients and passed deadlines.
+// writing to held clients, letting clients go, and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
+	if l.draining {
+		more = l.depart() || more
+	}
 	l.beyond = turnRequests
 	if more {
 		l.beyond = readRequests
@@ -120,7 +154,13 @@ func (l *loop) resume() (more bool) {
 // tick moves the loop's deadlines on by one tick.
 func (l *loop) tick(now time.Time) {
 	l.now = now
-	l.ticked.Store(now.UnixNano())
+	l.ticked.Store(&now)
+	queued, batches := l.shard.Backlog()
+	l.queued.Store(int64(queued))
+	l.batches.Store(int64(batches))
+	l.slowClients.Store(l.slow.clients)
+	l.slowBytes.Store(l.slow.bytes)
+	l.slow = slowness{}
 	l.due = l.wheel.advance(l.due)
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
@@ -133,6 +173,9 @@ func (l *loop) tick(now time.Time) {
 		}
 	}
 	l.shard.Recheck(tickRechecks)
+	if l.draining {
+		l.pace(now)
+	}
 	if l.expire() {
 		l.bell.ring()
 	}
@@ -153,17 +196,4 @@ func (l *loop) expire() (more bool) {
 	}
 	l.due = l.due[n:]
 	return true
-}
-
-// drain answers what is held, closes what is idle, and lets the rest finish:
-// from here on every answer closes its connection.
-func (l *loop) drain() {
-	l.draining = true
-	for l.expire() {
-	}
-	var all []*conn
-	l.wheel.each(func(c *conn) { all = append(all, c) })
-	for _, c := range all {
-		c.drain()
-	}
 }

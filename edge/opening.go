@@ -61,12 +61,19 @@ func (a *ask) keepsOpening() bool {
 }
 
 // beginStream begins a stream for one client, and returns it; nil when there is
-// only a head to answer with.
+// only a head to answer with, or no memory for a stream.
 func (a *ask) beginStream(c *conn) *stream {
 	o := a.opening
 	if c.hold.Variant&fanout.HeadOnly != 0 || o.Bodiless() {
 		c.ask = nil
 		c.respond(o.Wire(o.Variant(c.hold.Variant)))
+		if a.instruct.Body != nil {
+			a.instruct.Body.Close()
+		}
+		return nil
+	}
+	if c.unwanted() {
+		c.turnHoldAway()
 		if a.instruct.Body != nil {
 			a.instruct.Body.Close()
 		}

@@ -65,7 +65,7 @@ func TestSlowContent(t *testing.T) {
 			c.wantHeader("Connection", "close")
 			c.wantBody(lateRequest + "\n")
 			c.leave()
-			r.waitMetric(`marquee_limited_total{limit="time"}`, 1)
+			r.waitMetric(`marquee_drops_total{reason="late",what="request"}`, 1)
 		})
 	}
 }
@@ -100,7 +100,7 @@ func TestSlowUpload(t *testing.T) {
 		t.Error("the origin has got a complete content")
 	}
 	r.waitMetric("marquee_origin_requests_open", 0)
-	r.waitMetric(`marquee_limited_total{limit="time"}`, 1)
+	r.waitMetric(`marquee_drops_total{reason="late",what="request"}`, 1)
 }
 
 // A client that takes a few bytes of its answer now and then is cut off like one

@@ -11,13 +11,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestMain lets this binary be the command itself, for tests that need an edge
@@ -41,8 +40,18 @@ type process struct {
 func startProcess(t *testing.T, origin string, args ...string) *process {
 	t.Helper()
 	clearEnv(t)
-	cmd := exec.Command(os.Args[0], append([]string{
-		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-log-format", "json"}, args...)...)
+	return startCommand(t, exec.Command(os.Args[0], slices.Concat(processArgs(origin, args), secureArgs(t))...))
+}
+
+// processArgs are the arguments of such an edge.
+func processArgs(origin string, args []string) []string {
+	return append([]string{
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-log-format", "json"}, args...)
+}
+
+// startCommand starts a command that becomes the edge.
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	cmd.Env = append(os.Environ(), "TEST_BE_EDGE=1")
 	log := &edgeLog{readyCh: make(chan ready, 1)}
 	pipe, err := cmd.StderrPipe()
@@ -70,7 +79,10 @@ func startProcess(t *testing.T, origin string, args ...string) *process {
 		}
 	})
 	at := await(t, log.readyCh, "the edge's start")
-	p.address, p.control = at.Listen, "http://"+at.Control
+	p.address, p.secure, p.control = at.Listen, at.ListenTLS, "http://"+at.Control
+	if clientTLS != nil {
+		p.address = at.ListenTLS
+	}
 	return p
 }
 
@@ -102,7 +114,7 @@ func TestTerminate(t *testing.T) {
 					hang(req, goCh)
 				}
 				h.ServeHTTP(w, req)
-			})), "-share-all", "-drain-timeout", "30s")
+			})), "-share-all", "-drain-spread", "1s", "-drain-timeout", "30s")
 			idle := p.dial()
 			idle.get(headlinePath)
 			idle.wantAnswer(200, headlineBody(1))
@@ -162,49 +174,6 @@ func TestExitStatus(t *testing.T) {
 				t.Errorf("edge %q: exit status %d, %q, want %d, %q", tt.args, got, stderr.String(), tt.status, tt.stderr)
 			}
 		})
-	}
-}
-
-// Running out of file descriptors ends nothing but what there is no room for.
-func TestOutOfFiles(t *testing.T) {
-	p := startProcess(t, serve(t, http.HandlerFunc(hi)))
-	first := p.dial()
-	first.get("/first")
-	first.wantAnswer(200, "hi /first")
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	setLimit := func(files uint64) (before uint64) {
-		var old unix.Rlimit
-		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
-			t.Fatal(err)
-		}
-		limit := unix.Rlimit{Cur: files, Max: old.Max}
-		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-			t.Fatal(err)
-		}
-		return old.Cur
-	}
-	before := setLimit(uint64(len(open)) + 4)
-	crowd := make([]*client, 20)
-	for i := range crowd {
-		crowd[i] = p.dial() // into the kernel's queue
-	}
-	eventually(t, func() error {
-		if !strings.Contains(p.log.String(), "too many open files") {
-			return fmt.Errorf("the edge does not say that it has run out of files")
-		}
-		return nil
-	})
-	first.get("/again")
-	first.wantAnswer(200, "hi /again")
-	setLimit(before)
-	last := p.dial()
-	last.get("/last")
-	last.wantAnswer(200, "hi /last")
-	if n := p.metric("marquee_accept_errors_total"); n == 0 {
-		t.Error("no error is counted")
 	}
 }
 
@@ -356,5 +325,44 @@ func TestBigUpload(t *testing.T) {
 		t.Errorf("the edge grew from %d MB to %d MB", before>>20, most>>20)
 	} else {
 		t.Logf("the edge grew from %d MB to %d MB", before>>20, most>>20)
+	}
+}
+
+// While it is about to drain the edge serves as before, but says that it is not well
+// to whoever sends clients; a second signal ends it at once.
+func TestDrainDelay(t *testing.T) {
+	h := &headline{id: 1}
+	p := startProcess(t, serve(t, h), "-drain-delay", "10m")
+	early := p.poll(1, 1)[0]
+	p.waitHolds(1)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		resp, err := web.Get(p.control + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 503 {
+			return fmt.Errorf("/healthz says %d, want 503", resp.StatusCode)
+		}
+		return nil
+	})
+	late := p.poll(1, 1)[0]
+	p.waitHolds(2)
+	p.publish(headlineItem(h.change()))
+	for _, c := range []*client{early, late} {
+		c.wantStatus(200)
+		c.wantHeader("Connection")
+		c.wantBody(headlineBody(2))
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	early.wantCut()
+	await(t, p.exitCh, "the end of the process")
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, want it ended by the second signal", p.cmd.ProcessState)
 	}
 }

@@ -59,6 +59,8 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 				e.hub.Tick()
 				e.tracker.sweep(now)
 				e.sources.sweep()
+				e.unaccepted.sweep(e.log, now)
+				e.crowded.sweep(e.log, now)
 			}
 		}
 	}

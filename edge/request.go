@@ -52,6 +52,7 @@ func (c *conn) readHead() bool {
 		return false
 	}
 	c.loop.requests.Add(1)
+	c.record = c.loop.edge.accessLog.begin(c, req)
 	c.minor = uint8(req.Minor)
 	c.hold.Variant = c.loop.variant(req)
 	wait := c.source.take()
@@ -74,6 +75,7 @@ func (c *conn) tooMany(req *httpparse.Request, n int, wait time.Duration) {
 		c.hold.Variant |= fanout.Close
 	}
 	c.consume(n)
+	c.ends(endRefused)
 	r := plain(http.StatusTooManyRequests, "Too many requests from your address.")
 	r.Header = append(r.Header, field("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second))))
 	if c.replyWith(r); c.state == reading && !c.slow {
@@ -91,6 +93,11 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 		c.reply(http.StatusBadGateway, noRoute)
 		return
 	}
+	if way.events {
+		c.consume(n)
+		c.reply(http.StatusForbidden, noEvents)
+		return
+	}
 	if way.service.refusesHead(n) {
 		c.consume(n)
 		c.refuseHead(way.service)
@@ -98,7 +105,7 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 	}
 	shared := l.edge.cfg.ShareAll && shareable(req) && !way.trusted
 	if shared && !way.service.crossOrigin {
-		l.appendKey(req, way.service)
+		l.appendKey(req, way)
 		if a := l.joinable(l.key); a != nil {
 			c.consume(n)
 			l.joined.Add(1)
@@ -147,6 +154,11 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 		c.refuse(http.StatusBadGateway, noRoute)
 		return
 	}
+	if way.events {
+		c.consume(n)
+		c.refuse(http.StatusForbidden, noEvents)
+		return
+	}
 	s := way.service
 	switch {
 	case s.refusesHead(n):
@@ -170,7 +182,7 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	c.consume(n)
 	if expects {
 		// The content is wanted in any case: the origin will be asked.
-		if _, _ = c.gc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
+		if c.send([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
 			return
 		}
 	}
@@ -265,8 +277,8 @@ func (l *loop) variant(req *httpparse.Request) fanout.Variant {
 
 // appendKey makes, in l.key, what requests must have in common to share an
 // answer: the service, method, host, target, and every field that can change it.
-func (l *loop) appendKey(req *httpparse.Request, s *service) {
-	k := appendSerial(l.key[:0], s)
+func (l *loop) appendKey(req *httpparse.Request, w way) {
+	k := appendSerial(l.key[:0], w.service, w.secure)
 	k = append(k, req.Method...)
 	k = append(k, ' ')
 	k = appendLower(k, req.Host)
@@ -287,13 +299,48 @@ func (l *loop) appendKey(req *httpparse.Request, s *service) {
 
 // removed reports whether a request field, its name in lower case, ends at the
 // edge: it is for this connection only, or the edge writes it itself, or it
-// would let a client speak as a GRIP proxy.
+// would let a client speak as a GRIP proxy, or it poses as one of these.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
-	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
+	return ofProxy(name) || disguised(name) || req.IsHopByHop(name)
+}
+
+// ofProxy reports whether only GRIP proxies send a field of that name, in lower
+// case: to say who they are and how far they are (GRIP §1.1), or, in requests of
+// their own, what they know of a subscription (the filters http-check and
+// http-modify) or of a WebSocket.
+func ofProxy(name []byte) bool {
+	switch string(name) {
+	case "sub-meta", "pub-meta":
+		return true
+	}
+	return bytes.HasPrefix(name, []byte("grip-")) || bytes.HasPrefix(name, []byte("meta-"))
+}
+
+// disguised reports whether a name in lower case stands for that of a field which
+// proxies write or remove, where - and _ are the same: such is what programs see
+// of a request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
+// keep to them.
+func disguised(name []byte) bool {
+	if bytes.IndexByte(name, '_') < 0 {
+		return false
+	}
+	var buf [32]byte // longer than what is looked for
+	plain := buf[:copy(buf[:], name)]
+	for i, c := range plain {
+		if c == '_' {
+			plain[i] = '-'
+		}
+	}
+	switch string(plain) {
+	case "content-length", "transfer-encoding", "accept-encoding", "keep-alive",
+		"proxy-connection", "proxy-authorization", "cdn-loop":
+		return true
+	}
+	return ofProxy(plain) || bytes.HasPrefix(plain, []byte("x-forwarded-")) || bytes.HasPrefix(plain, []byte(origPrefix))
 }
 
 // header returns a request's fields as they came, apart from the connection's
@@ -317,11 +364,11 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 	return h
 }
 
-// request makes what the origin is asked (GRIP §1.1).
-func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
+// request makes what the origin is asked (GRIP §1.1), of what the client has asked:
+// req is where that comes from, and came its fields without Host.
+func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target string, came grip.Header) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	h := withFields(came, rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)
@@ -330,7 +377,7 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	h = h.Without(func(name string) bool {
 		l.field = appendLower(l.field[:0], []byte(name))
-		return removed(req, l.field) && !(w.trusted && bytes.HasPrefix(l.field, []byte("grip-")))
+		return removed(req, l.field) && !(w.trusted && ofProxy(l.field))
 	})
 	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
 	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))
@@ -339,8 +386,8 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	return &upstream.Request{
 		Service: w.service.up,
-		Method:  method(req.Method),
-		Target:  rt.Target(string(req.Target)),
+		Method:  method,
+		Target:  rt.Target(target),
 		Host:    host,
 		Header:  h,
 		Trusted: w.trusted,

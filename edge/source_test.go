@@ -25,8 +25,8 @@ func newTestSources(l limits, log *slog.Logger) *sources {
 	return newSources(&l, log)
 }
 
-// peer is the address of a client.
-func peer(ip string) net.Addr {
+// addressOf returns the address of a client.
+func addressOf(ip string) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1234))
 }
 
@@ -58,7 +58,7 @@ func TestSourceOfAddress(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newTestSources(limits{MaxHead: minHead, Connections: 1, Exempt: *exempt.networks}, nil)
-			from, ok := s.enter(peer(tt.address))
+			from, ok := s.enter(addressOf(tt.address))
 			got := ""
 			if from != nil {
 				got = from.String()
@@ -66,7 +66,7 @@ func TestSourceOfAddress(t *testing.T) {
 			if got != tt.want || !ok {
 				t.Errorf("%s comes from %q, %v, want %q", tt.address, got, ok, tt.want)
 			}
-			if _, ok := s.enter(peer(tt.address)); ok != (tt.want == "") {
+			if _, ok := s.enter(addressOf(tt.address)); ok != (tt.want == "") {
 				t.Errorf("a second connection of %s is let in: %v, want %v", tt.address, ok, !ok)
 			}
 		})
@@ -103,7 +103,7 @@ func TestSourceRate(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newTestSources(limits{MaxHead: minHead, Requests: tt.requests, Burst: tt.burst}, nil)
-			from, _ := s.enter(peer("192.0.2.7"))
+			from, _ := s.enter(addressOf("192.0.2.7"))
 			for i, a := range tt.asks {
 				if got := from.takeAt(a.at * ms); got != time.Duration(a.wait*ms) {
 					t.Errorf("request %d, at %d ms: to wait %v, want %d ms", i+1, a.at, got, a.wait)
@@ -117,7 +117,7 @@ func TestSourceRate(t *testing.T) {
 func TestSourceRateOfManyLoops(t *testing.T) {
 	const burst = 1000
 	s := newTestSources(limits{MaxHead: minHead, Requests: 1, Burst: burst}, nil)
-	from, _ := s.enter(peer("192.0.2.7"))
+	from, _ := s.enter(addressOf("192.0.2.7"))
 	var given atomic.Int64
 	var loops sync.WaitGroup
 	for range 4 {
@@ -138,8 +138,8 @@ func TestSourceRateOfManyLoops(t *testing.T) {
 // A source is forgotten when its clients have left and its bucket is full.
 func TestSourcesForget(t *testing.T) {
 	s := newTestSources(limits{MaxHead: minHead, Connections: 2, Requests: 1, Burst: 3}, nil)
-	from, _ := s.enter(peer("192.0.2.7"))
-	second, _ := s.enter(peer("192.0.2.7"))
+	from, _ := s.enter(addressOf("192.0.2.7"))
+	second, _ := s.enter(addressOf("192.0.2.7"))
 	if second != from {
 		t.Error("two connections of one address have two sources")
 	}
@@ -168,11 +168,11 @@ func TestSourcesBound(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if from, ok := s.enter(peer("192.0.2.7")); from != nil || !ok {
+		if from, ok := s.enter(addressOf("192.0.2.7")); from != nil || !ok {
 			t.Fatalf("one more is %v, %v, want no source, let in", from, ok)
 		}
 	}
-	if _, ok := s.enter(peer("10.0.0.1")); ok {
+	if _, ok := s.enter(addressOf("10.0.0.1")); ok {
 		t.Error("a known source is let in beyond its limit")
 	}
 	if s.len() != maxSources {
@@ -185,8 +185,8 @@ func TestSourcesLog(t *testing.T) {
 	const second = int64(time.Second)
 	log := &edgeLog{}
 	s := newTestSources(limits{MaxHead: minHead, Requests: 1, Burst: 1}, slog.New(slog.NewJSONHandler(log, nil)))
-	a, _ := s.enter(peer("192.0.2.1"))
-	b, _ := s.enter(peer("2001:db8::1"))
+	a, _ := s.enter(addressOf("192.0.2.1"))
+	b, _ := s.enter(addressOf("2001:db8::1"))
 	refuse := func(from *source, at int64) {
 		from.takeAt(at)
 		if from.takeAt(at) == 0 {
@@ -223,7 +223,7 @@ func TestSourcesLog(t *testing.T) {
 func BenchmarkSourceTake(b *testing.B) {
 	s := newTestSources(limits{MaxHead: minHead, Requests: maxOfAddress}, nil)
 	s.interval, s.burst = 1, time.Second // more than can be taken
-	from, _ := s.enter(peer("192.0.2.7"))
+	from, _ := s.enter(addressOf("192.0.2.7"))
 	b.ReportAllocs()
 	for b.Loop() {
 		if from.take() > 0 {
@@ -235,7 +235,7 @@ func BenchmarkSourceTake(b *testing.B) {
 // An address has no more connections than it may have, and another as soon as
 // one has left, however that came about.
 func TestAddressConnections(t *testing.T) {
-	const limited = `marquee_limited_total{limit="address-connections"}`
+	const limited = `marquee_drops_total{reason="address_connections",what="client"}`
 	r := newRig(t, http.HandlerFunc(hi), "-address-connections", "2", "-listen", "127.0.0.1:0", "-listen", "[::1]:0")
 	first, second := r.dial(), r.dial()
 	first.get("/1")
@@ -318,7 +318,7 @@ func (r *rig) empty(until time.Duration) {
 
 // Who asks too often is told when to come again, and is not read meanwhile.
 func TestAddressRequests(t *testing.T) {
-	const limited = `marquee_limited_total{limit="address-requests"}`
+	const limited = `marquee_drops_total{reason="address_requests",what="request"}`
 	refused := func(t *testing.T, c *client) {
 		t.Helper()
 		c.wantStatus(429)

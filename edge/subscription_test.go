@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net/http"
@@ -62,6 +63,38 @@ func TestSubscribeRace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stream whose origin is asked once more, since the edge was not subscribed to its
+// channel before, begins with what the origin has for a new one: not with what
+// comes after that, of which nobody has been given anything.
+func TestSubscribeBeforeStream(t *testing.T) {
+	wantNoLeaks(t)
+	nats := startNATS(t, server.Options{})
+	asked := make(chan string, 10) // Grip-Last of the requests
+	origin := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Grip-Last")
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set("Grip-Channel", "journal; prev-id=7")
+		w.Header().Set("Grip-Link", "</next>; rel=next; timeout=120")
+		if r.Header.Get("Grip-Last") == "" {
+			fmt.Fprintln(w, "line 7")
+		}
+	}))
+	r := startEdge(t, origin, nil, "-nats", nats.newLink().url(), "-share-all")
+	c := r.dial()
+	c.get("/journal")
+	c.wantStatus(200)
+	lines := bufio.NewReader(&chunks{c: c})
+	if got, err := lines.ReadString('\n'); got != "line 7\n" {
+		t.Errorf("the stream begins with %q, %v, want line 7", got, err)
+	}
+	for range len(asked) {
+		if last := <-asked; last != "" {
+			t.Errorf("the origin was asked what comes after %s", last)
+		}
+	}
+	c.leave()
 }
 
 // An edge hears of a channel from the first hold on, and until some time after

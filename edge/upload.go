@@ -19,7 +19,8 @@ func (c *conn) upload() {
 	s, err := c.detach()
 	if err != nil {
 		c.loop.edge.log.Debug("cannot stream from client", "err", err)
-		c.close()
+		c.pending = nil
+		c.refuse(http.StatusServiceUnavailable, noStream)
 		return
 	}
 	go s.end(func() bool { return s.exchange(p) })
@@ -72,15 +73,26 @@ func (s *lease) blame(err error) bool {
 	switch {
 	case errors.As(err, &long):
 		s.edge.limited[limitBody].Add(1)
+		s.refused()
 		return s.write(plain(http.StatusRequestEntityTooLarge, long.Error()), -1)
 	case errors.As(err, &malformed):
 		s.edge.malformed.Add(1)
+		s.refused()
 		return s.write(plain(malformed.Status, malformed.Reason), -1)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.edge.limited[limitTime].Add(1)
+		s.refused()
 		return s.write(plain(http.StatusRequestTimeout, lateRequest), -1)
 	}
+	s.left.Store(true)
 	return false
+}
+
+// refused notes that the client is to blame for how the request ends.
+func (s *lease) refused() {
+	if s.record != nil {
+		s.record.ends(endRefused)
+	}
 }
 
 // settle gives the client what came of its request. Where the content has not

@@ -56,9 +56,11 @@ type Delivery struct {
 	hub   *Hub
 	item  grip.Item
 	start time.Time
-	sent  uint64          // Hub.sent when it went through
-	coded [codings][]byte // of the http-response body
-	piece *Piece          // of the http-stream content; nil without
+	sent  uint64 // Hub.sent when it went through
+	// outdated: while it waited for another the origin has gone on without it.
+	outdated bool
+	coded    [codings][]byte // of the http-response body
+	piece    *Piece          // of the http-stream content; nil without
 
 	mu      sync.Mutex                        // answers
 	answers map[unique.Handle[string]]*Answer // nil when no loop writes
@@ -175,10 +177,13 @@ func (d *Delivery) content(t *Template, mode grip.HoldMode) []byte {
 	if mode == grip.HoldStream {
 		return d.piece.content
 	}
-	if d.item.HTTPResponse.Patch != nil {
-		return d.answer(t).response.Body
+	switch f := d.item.HTTPResponse; {
+	case f.Patch == nil:
+		return d.coded[0]
+	case t.finish != nil && t.finish.Whole:
+		return f.Answer(t.response).Body // that of d.answer is finished
 	}
-	return d.coded[0]
+	return d.answer(t).response.Body
 }
 
 // loopPassed notes that one loop does no more with it than to wait for filters.

@@ -65,6 +65,9 @@
 //	untrusted                not if it has a private address
 //	client_cert=F, client_key=F
 //	                         the edge's certificate for it
+//	ca=FILE                  the authorities of which its certificate may be,
+//	                         in place of those that the machine trusts; of
+//	                         Marquee alone
 //	over_http, one_event, sub=CHANNEL (may be repeated)
 //	                         kept for WebSocket
 //

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"marquee/grip"
 )
 
 // Proto is the kind of request that a route is for.
@@ -334,7 +336,7 @@ func setReplaceBegin(r *Route, value string) error {
 
 func addHeader(r *Route, value string) error {
 	name, text, ok := strings.Cut(value, ":")
-	if !ok || !isToken(name) {
+	if !ok || !grip.IsToken(name) {
 		return errors.New("it takes NAME:VALUE") // the value may be a secret
 	}
 	r.Headers = append(r.Headers, Field{name, strings.Trim(text, " \t")})
@@ -357,7 +359,7 @@ func setDefaultCallback(r *Route, value string) error {
 
 func setDefaultMethod(r *Route, value string) error {
 	r.JSONP.DefaultMethod = value
-	if !isToken(value) {
+	if !grip.IsToken(value) {
 		return errors.New("it takes a method, not " + clip(value))
 	}
 	return nil

@@ -14,7 +14,7 @@ const allOptions = `example.com,proto=http,ssl=yes,path_beg=/a/,id=all,replace_b
 	`slow=conflate,slow_bytes=2048,slow_channel=news-*:drop-oldest,slow_channel=a:b:disconnect,max_head=4096,max_body=1000000,` +
 	`session,sockjs=/sock,sockjs_as_path=/as ` +
 	`localhost:80,ssl,insecure,host=o.example,trust_connect_host,untrusted,over_http,one_event,sub=c1,sub=c2,` +
-	`client_cert=c.pem,client_key=k.pem test [2001:db8::1]:443`
+	`client_cert=c.pem,client_key=k.pem test [2001:db8::1]:443,ssl,ca=ca.pem`
 
 func TestEveryOption(t *testing.T) {
 	want := Route{
@@ -31,7 +31,7 @@ func TestEveryOption(t *testing.T) {
 			{Address: "localhost:80", TLS: true, Insecure: true, Host: "o.example", TrustConnectHost: true, Untrusted: true,
 				ClientCert: "c.pem", ClientKey: "k.pem", OverHTTP: true, OneEvent: true, Subs: []string{"c1", "c2"}},
 			{Test: true},
-			{Address: "[2001:db8::1]:443"},
+			{Address: "[2001:db8::1]:443", TLS: true, CA: "ca.pem"},
 		},
 	}
 	got := parse(t, allOptions).Routes()[0]
@@ -162,6 +162,7 @@ func TestBadRoute(t *testing.T) {
 		{"§10 ipc_file_mode", "* a:1,ipc_file_mode=777", `target "a:1": ipc_file_mode: it is for zhttp targets, which there are none of: leave it out`},
 		{"§10 host of a target", "* a:1,host=", `target "a:1": host: it takes a host, or host:port, not ""`},
 		{"§10 client_cert alone", "* a:1,client_cert=c", `target "a:1": client_cert and client_key go together`},
+		{"ca and insecure", "* a:1,ssl,ca=c,insecure", `target "a:1": ca and insecure exclude each other: insecure verifies nothing`},
 		{"§10 client_key alone", "* a:1,client_key=c", `target "a:1": client_cert and client_key go together`},
 		{"second target", "* a:1 b", `target "b" has no port`},
 	} {

@@ -85,6 +85,7 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 		streams: req.Stream != nil,
 		run:     func() { cl.run(ctx) },
 		refused: func() {
+			c.refused.Add(1)
 			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
 		},
@@ -107,7 +108,10 @@ func (cl *call) stands(notBefore time.Time) bool {
 	case cl.settled && cl.answer.Hold != nil:
 		return time.Now().Before(cl.until) // its ids tell whether it is outdated
 	}
-	return cl.changes == cl.client.changes.Load() && (!cl.settled || time.Now().Before(cl.until))
+	// Who asks for a link has changed nothing himself; what others change is
+	// published.
+	unchanged := cl.req.Link || cl.changes == cl.client.changes.Load()
+	return unchanged && (!cl.settled || time.Now().Before(cl.until))
 }
 
 // run is the goroutine of an open request.
@@ -130,6 +134,8 @@ func (cl *call) run(ctx context.Context) {
 	}
 	if f != nil {
 		c.failed(ctx, cl.req.Service, f)
+	} else {
+		c.answered(cl.req.Service)
 	}
 	if f == nil && a.Body != nil {
 		a.Body = &openBody{ReadCloser: a.Body, closed: func() { c.limit.done(&cl.job) }}

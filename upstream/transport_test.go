@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,43 @@ func TestNoneReachable(t *testing.T) {
 	if n := c.Stats().Failures; n != 1 {
 		t.Errorf("%d failures are counted, want 1: that no target could be reached", n)
 	}
+}
+
+// A connection for which there is no file descriptor is waited for, while those
+// that are not in use give theirs up; what it is about is said when that was in
+// vain.
+func TestNoDescriptor(t *testing.T) {
+	origin := serve(t, answer("body"))
+	lacking := func(t *testing.T, failures int64, err error) *client {
+		c := newClient(t, origin)
+		dial, dials := c.dial, new(atomic.Int64)
+		c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) <= failures {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("socket", err)}
+			}
+			return dial(ctx, network, address)
+		}
+		c.connectTimeout = 100 * time.Millisecond
+		return c
+	}
+	for _, err := range []error{unix.EMFILE, unix.ENFILE} {
+		ask(t, lacking(t, 2, err), get(""), false).want("answer body")
+		f := ask(t, lacking(t, 1<<20, err), get(""), false).result().Failure
+		want := "There is no room for another connection to the origin."
+		if f == nil || f.Code != 503 || f.RetryAfter != "5" || f.Reason != want {
+			t.Errorf("%v: got %+v, want a 503 with Retry-After and %q", err, f, want)
+		}
+	}
+	c := lacking(t, 1, unix.EADDRNOTAVAIL)
+	f := ask(t, c, get(""), false).result().Failure
+	want := "There is no local port left for another connection to the origin."
+	if f == nil || f.Code != 502 || f.Reason != want {
+		t.Errorf("no port: got %+v, want a 502 with %q", f, want)
+	}
+	ask(t, c, get(""), false).want("answer body")
+	c = lacking(t, 1, unix.EADDRNOTAVAIL)
+	c.service = newService(t, ServiceConfig{Targets: []Target{{Address: origin}, {Address: origin}}})
+	ask(t, c, get(""), false).want("answer body")
 }
 
 // TestCertificateName is GRIP §10: what the certificate of a target must be good
