@@ -222,10 +222,13 @@ func TestSourcesLog(t *testing.T) {
 // What a request costs where there is a limit.
 func BenchmarkSourceTake(b *testing.B) {
 	s := newTestSources(limits{MaxHead: minHead, Requests: maxOfAddress}, nil)
+	s.interval, s.burst = 1, time.Second // more than can be taken
 	from, _ := s.enter(addressOf("192.0.2.7"))
 	b.ReportAllocs()
 	for b.Loop() {
-		from.take()
+		if from.take() > 0 {
+			b.Fatal("refused")
+		}
 	}
 }
 
