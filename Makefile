@@ -2,7 +2,7 @@
 
 VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 COMMANDS := ./edge ./origin ./loadclient ./dashboard ./bench ./publish
-FUZZTIME := 2s
+FUZZTIME := 60s
 
 SUBJECT  := edge
 
@@ -26,6 +26,7 @@ demo-hosts: build ## On hosts of their own that fail meanwhile (needs root and i
 run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 	@bin/bench run
 
+test: FUZZTIME := 2s
 test: setup check unit race fuzz test-interop ## Everything that must hold before a change lands.
 
 setup: ## What the tests want besides Go: a browser, for those of the page.

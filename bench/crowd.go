@@ -1,82 +1,142 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
-// A crowd is load clients who want to be in beside a trial's audiences, half of them
-// with polls, half with streams. Nobody counts what they get.
-type crowd []*process
+// crowdDials is how many clients of a crowd connect at a time.
+const crowdDials = 64
 
-// crowd sends n clients, each half a process. It does not wait for them.
-func (s *scene) crowd(n int) (c crowd, err error) {
-	for _, half := range []struct {
-		n    int
-		args []string
-	}{
-		{n / 2, []string{"-url", s.edgeURL}},
-		{n - n/2, []string{"-url", s.eventsURL, "-stream"}},
-	} {
-		path, err := binary("loadclient")
-		if err != nil {
-			return c, errors.Join(err, c.leave())
-		}
-		args := append(half.args, "-c", strconv.Itoa(half.n), "-rate", "10000")
-		s.command(path, args)
-		p, err := start(s.log.Writer(), program{path: path, args: args, host: s.hosts["clients"]})
-		if err != nil {
-			return c, errors.Join(err, c.leave())
-		}
-		c = append(c, p)
+// A crowd is clients in this process, each with a stream of the headlines and a
+// goroutine of its own: what the load client does for ten times as many, on one
+// loop and without TLS.
+type crowd struct {
+	conns []net.Conn
+	// eventCh gets what a client gets. There is room for one event of each.
+	eventCh chan event
+	reading sync.WaitGroup
+}
+
+// An event is one headline that has come to one client.
+type event struct {
+	id int
+	at time.Time
+}
+
+// joinCrowd connects n clients to the stream at addr, by TLS if config is not nil.
+func joinCrowd(ctx context.Context, addr string, n int, config *tls.Config) (*crowd, error) {
+	c := &crowd{conns: make([]net.Conn, n), eventCh: make(chan event, n)}
+	errs := make([]error, n)
+	nextCh := make(chan int)
+	var dialling sync.WaitGroup
+	for range crowdDials {
+		dialling.Go(func() {
+			for i := range nextCh {
+				c.conns[i], errs[i] = joinOne(ctx, addr, config)
+			}
+		})
+	}
+	for i := range n {
+		nextCh <- i
+	}
+	close(nextCh)
+	dialling.Wait()
+	if err := errors.Join(errs...); err != nil {
+		c.leave()
+		return nil, fmt.Errorf("connect %d clients: %w", n, err)
+	}
+	for _, conn := range c.conns {
+		c.reading.Go(func() { c.read(conn) })
 	}
 	return c, nil
 }
 
-// leave takes all away at once. That some had ended by themselves is an error.
-func (c crowd) leave() error {
-	var errs []error
-	for _, p := range c {
-		select {
-		case <-p.doneCh:
-			errs = append(errs, p.failure("ended by itself"))
-		default:
-			p.kill()
-		}
+// joinOne connects one client and asks for the stream.
+func joinOne(ctx context.Context, addr string, config *tls.Config) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: awaitTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	if config != nil {
+		encrypted := tls.Client(conn, config)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		conn = encrypted
+	}
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", eventsPath, addr); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
-// awaitEdge scrapes the edge until done says that what is the case, and returns the
-// metrics that said so.
-func (s *scene) awaitEdge(ctx context.Context, what string, done func(metrics) bool) (metrics, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, awaitTimeout, fmt.Errorf("waited %v in vain until %s", awaitTimeout, what))
-	defer cancel()
+// read tells of each event that conn brings, until it ends.
+func (c *crowd) read(conn net.Conn) {
+	lines := bufio.NewReader(conn)
 	for {
-		m, err := scrape(ctx, s.control)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+		line, err := lines.ReadString('\n')
 		if err != nil {
-			return nil, err
+			return
 		}
-		if done(m) {
-			return m, nil
-		}
-		if err := s.sleep(ctx, 100*time.Millisecond); err != nil {
-			return nil, err
+		if text, ok := strings.CutPrefix(line, "id: "); ok {
+			if id, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+				c.eventCh <- event{id, time.Now()}
+			}
 		}
 	}
 }
 
-// awaitGone returns when the edge has no more connections than those of the
-// audiences, and a few that are about to end.
-func (s *scene) awaitGone(ctx context.Context) error {
-	_, err := s.awaitEdge(ctx, "the crowd has left", func(m metrics) bool {
-		return m[connections] <= float64(s.size.clients+s.size.clients/100)
-	})
-	return err
+// await waits until every client has got the event of that id, and returns when
+// the median and the last of them had it.
+func (c *crowd) await(ctx context.Context, id int) (median, last time.Time, err error) {
+	timeout := time.NewTimer(awaitTimeout)
+	defer timeout.Stop()
+	times := make([]time.Time, 0, len(c.conns))
+	for len(times) < len(c.conns) {
+		select {
+		case e := <-c.eventCh:
+			if e.id != id {
+				return median, last, fmt.Errorf("headline %d has come, want %d", e.id, id)
+			}
+			times = append(times, e.at)
+		case <-timeout.C:
+			return median, last, fmt.Errorf("headline %d has come to %d of %d clients within %v", id, len(times), len(c.conns), awaitTimeout)
+		case <-ctx.Done():
+			return median, last, context.Cause(ctx)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times[len(times)/2], times[len(times)-1], nil
+}
+
+// leave closes all connections and waits for the clients' end.
+func (c *crowd) leave() {
+	for _, conn := range c.conns {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+	doneCh := make(chan struct{})
+	go func() {
+		c.reading.Wait()
+		close(doneCh)
+	}()
+	for {
+		select {
+		case <-c.eventCh: // let who wants to tell of one
+		case <-doneCh:
+			return
+		}
+	}
 }

@@ -49,7 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
 		soakCommand(stdout, stderr),
+		tlsCommand(stdout, stderr),
 		floorCommand(stderr),
+		attackCommand(stderr),
 		natsCommand(stderr),
 	}
 	return root.ParseAndRun(ctx, args)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,8 @@ const (
 	// stopTimeout is how long a child may take to leave after SIGTERM. The
 	// dashboard gives 15 s to those that it has started.
 	stopTimeout = 20 * time.Second
+	// outputDelay is how long after a child's end more of its output may come.
+	outputDelay = time.Second
 	// maxComplaint is how many lines of a child's complaint are kept. A panic
 	// says what matters first.
 	maxComplaint = 20
@@ -38,6 +41,7 @@ const (
 type process struct {
 	name   string
 	pid    int
+	group  int           // of processes
 	log    *processLog   // of a server, nil otherwise
 	doneCh chan struct{} // closed when the child is gone and err is set
 	err    error         // how the child ended; read after doneCh is closed
@@ -57,9 +61,10 @@ func (p program) title() string { return cmp.Or(p.name, filepath.Base(p.path)) }
 // ready is the log line by which a server says that it accepts connections, and
 // where.
 type ready struct {
-	Listen  string `json:"listen"`
-	Control string `json:"control"`
-	NATS    string `json:"nats"`
+	Listen    string `json:"listen"`
+	ListenTLS string `json:"listen_tls"`
+	Control   string `json:"control"`
+	NATS      string `json:"nats"`
 }
 
 // binary returns the path of a command that was built beside this one.
@@ -76,11 +81,19 @@ func start(stderr io.Writer, program program) (*process, error) {
 	p := &process{name: program.title(), doneCh: make(chan struct{})}
 	cmd := exec.Command(program.path, program.args...)
 	cmd.Stdout = program.stdout
-	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// Wait also waits for the end of the child's output, which a grandchild
 	// may hold open.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = outputDelay
+	// Not so for errors: a successor of the child writes there, too, and would
+	// not survive that it cannot.
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
+	}
+	defer write.Close()
+	cmd.Stderr = write
+	copiedCh := make(chan struct{})
 
 	startedCh := make(chan error)
 	go func() {
@@ -102,12 +115,23 @@ func start(stderr io.Writer, program program) (*process, error) {
 			return
 		}
 		p.err = cmd.Wait()
+		select {
+		case <-copiedCh:
+		case <-time.After(outputDelay):
+		}
 		close(p.doneCh)
 	}()
 	if err := <-startedCh; err != nil {
+		read.Close()
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
+	go func() { // ends with the last who can write there
+		defer close(copiedCh)
+		defer read.Close()
+		_, _ = io.Copy(stderr, read)
+	}()
 	p.pid = cmd.Process.Pid
+	p.group = p.pid
 	return p, nil
 }
 
@@ -180,7 +204,7 @@ func (p *process) wait(ctx context.Context) error {
 
 // kill ends the child as a crash would, and returns when it is gone.
 func (p *process) kill() {
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // unless it is gone already
+	_ = syscall.Kill(-p.group, syscall.SIGKILL) // unless it is gone already
 	<-p.doneCh
 }
 
@@ -201,11 +225,11 @@ func (p *process) stopWithin(timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	// Both signals may find the group gone already, which is what they are for.
-	_ = syscall.Kill(-p.pid, syscall.SIGTERM)
+	_ = syscall.Kill(-p.group, syscall.SIGTERM)
 	select {
 	case <-p.doneCh:
 	case <-timer.C:
-		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+		_ = syscall.Kill(-p.group, syscall.SIGKILL)
 		<-p.doneCh
 		return p.failure(fmt.Sprintf("still ran %v after SIGTERM and was killed", timeout))
 	}
@@ -222,24 +246,33 @@ func (p *process) failure(what string) error {
 		state = p.err.Error()
 	}
 	complaint := ""
-	if p.log != nil && len(p.log.complaint) > 0 {
-		complaint = ":\n\t" + strings.Join(p.log.complaint, "\n\t")
+	if p.log != nil {
+		p.log.mu.Lock()
+		defer p.log.mu.Unlock()
+		if len(p.log.complaint) > 0 {
+			complaint = ":\n\t" + strings.Join(p.log.complaint, "\n\t")
+		}
 	}
 	return fmt.Errorf("%s %s (%s)%s", p.name, what, state, complaint)
 }
 
-// A processLog reads what a server writes to standard error. Only the goroutine
-// that copies it touches the fields, until the child is gone.
+// A processLog reads what a server and its successors write to standard error. It
+// is safe for several at once.
 type processLog struct {
-	name      string
-	log       *log.Logger
+	name string
+	log  *log.Logger
+
+	mu        sync.Mutex
 	readyCh   chan<- ready // room for one; nil when nobody waits for a ready line
+	handedCh  chan<- int   // room for one; nil when nobody waits for a successor, whose number it gets
 	partial   []byte       // a line whose end has not come yet
 	complaint []string     // lines that are no log records: an error, a panic
 }
 
 // Write takes the next piece of the log. It never fails.
 func (l *processLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.partial = append(l.partial, b...)
 	for {
 		line, rest, found := bytes.Cut(l.partial, []byte{'\n'})
@@ -251,11 +284,13 @@ func (l *processLog) Write(b []byte) (int, error) {
 	}
 }
 
-// line looks at one line: a record of slog in JSON, or plain text.
+// line looks at one line: a record of slog in JSON, or plain text. The caller holds
+// mu.
 func (l *processLog) line(line []byte) {
 	var record struct {
 		Level slog.Level `json:"level"`
 		Msg   string     `json:"msg"`
+		PID   int        `json:"pid"`
 		ready
 	}
 	if err := json.Unmarshal(line, &record); err != nil {
@@ -270,6 +305,10 @@ func (l *processLog) line(line []byte) {
 	if record.Msg == "ready" && l.readyCh != nil {
 		l.readyCh <- record.ready
 		l.readyCh = nil
+	}
+	if record.Msg == "handed over" && l.handedCh != nil {
+		l.handedCh <- record.PID
+		l.handedCh = nil
 	}
 }
 

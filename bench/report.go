@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 )
 
-// A report is what "bench main" or "bench streams" found out.
+// A report is what "bench main", "bench streams" or "bench tls" found out.
 type report struct {
 	Machine machine `json:"machine"`
 	Rounds  int     `json:"rounds"`
@@ -23,6 +23,16 @@ type report struct {
 	FloorBytes int       `json:"floor_answer_bytes"`
 	EdgeBytes  int       `json:"edge_answer_bytes"`
 	Figures    []*figure `json:"figures"`
+	// Contenders are the names of what is compared, if not floor and edge.
+	Contenders [2]string `json:"contenders,omitzero"`
+}
+
+// contenders returns the names of what is compared.
+func (r *report) contenders() (floor, edge string) {
+	if r.Contenders == [2]string{} {
+		return "floor", "edge"
+	}
+	return r.Contenders[0], r.Contenders[1]
 }
 
 // A figure is one measured quantity. Less is better for all of them but those with
@@ -89,10 +99,11 @@ func (f *figure) cells() []string {
 
 // write prints the report as text.
 func (r *report) write(w io.Writer) error {
-	fmt.Fprintf(w, "\n%s\nmedians (least-most) of %d rounds of %d changes, %d loops or threads, %s of %d bytes (floor %d)\n\n",
-		r.Machine, r.Rounds, r.Changes, r.Loops, r.Sized, r.EdgeBytes, r.FloorBytes)
+	floor, edge := r.contenders()
+	fmt.Fprintf(w, "\n%s\nmedians (least-most) of %d rounds of %d changes, %d loops or threads, %s of %d bytes (%s %d)\n\n",
+		r.Machine, r.Rounds, r.Changes, r.Loops, r.Sized, r.EdgeBytes, floor, r.FloorBytes)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "figure\tfloor\tedge\tedge/floor\tgoal\t")
+	fmt.Fprintf(table, "figure\t%s\t%s\t%s/%s\tgoal\t\n", floor, edge, edge, floor)
 	for _, f := range r.Figures {
 		fmt.Fprintln(table, strings.Join(f.cells(), "\t"))
 	}

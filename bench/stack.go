@@ -33,6 +33,9 @@ type stackConfig struct {
 	// keepAlive is after how long streams get a comment, 0 for the origin's
 	// default.
 	keepAlive time.Duration
+	// cert and key are the files of a certificate, with which the edge listens for
+	// clients who speak TLS, too; empty for none.
+	cert, key string
 }
 
 // anywhere is the configuration for a stack on free ports of the loopback.
@@ -46,8 +49,8 @@ type stack struct {
 	// edgeURL and originURL are the headline's address at each, eventsURL that of
 	// its stream at the edge; control is the base of the edge's control endpoint.
 	edgeURL, originURL, eventsURL, control string
-	// edgeAddr is where the edge listens.
-	edgeAddr string
+	// edgeAddr is where the edge listens, edgeTLSAddr where it does so for TLS.
+	edgeAddr, edgeTLSAddr string
 }
 
 // startStack returns when both servers are ready.
@@ -111,12 +114,15 @@ func (s *stack) start(ctx context.Context, log *log.Logger, config stackConfig) 
 	if config.loops > 0 {
 		args = append(args, "-loops", strconv.Itoa(config.loops))
 	}
+	if config.cert != "" {
+		args = append(args, "-listen-tls", "127.0.0.1:0", "-tls-cert", config.cert, "-tls-key", config.key)
+	}
 	var at ready
 	s.edge, at, err = startServer(ctx, log, program{path: edgePath, args: args})
 	if err != nil {
 		return err
 	}
-	s.edgeAddr = at.Listen
+	s.edgeAddr, s.edgeTLSAddr = at.Listen, at.ListenTLS
 	s.edgeURL = headlineURL(at.Listen)
 	s.eventsURL = eventsURL(at.Listen)
 	s.control = "http://" + at.Control

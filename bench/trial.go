@@ -61,7 +61,7 @@ var (
 
 // trials returns all trials in the order of the report.
 func trials() []trial {
-	return slices.Concat(faults(), overload())
+	return slices.Concat(attacks(), faults(), overload(), upgrades())
 }
 
 // pick returns the trials of these names, separated by commas; all if there are

@@ -66,7 +66,8 @@ type Config struct {
 	// subscriptions: whatever was published before may have been missed. It is
 	// not called for the first connection. Down is called when the connection
 	// is lost. Both may be nil, are called in turn on one goroutine of the bus,
-	// must return soon and must not call Close.
+	// must return soon and must not call Close. What they are called for is theirs
+	// to log, and is logged where they are nil.
 	Up   func()
 	Down func(error)
 }
@@ -249,9 +250,10 @@ func (b *Bus) handleDisconnect(_ *nats.Conn, err error) {
 	}
 	err = cmp.Or(err, ErrNotConnected)
 	b.connected.Store(false)
-	b.log.Warn("nats connection lost", "err", err)
 	if b.onDown != nil {
 		b.onDown(err)
+	} else {
+		b.log.Warn("nats connection lost", "err", err)
 	}
 }
 
@@ -267,9 +269,10 @@ func (b *Bus) handleReconnect(nc *nats.Conn) {
 		return
 	}
 	b.connected.Store(true)
-	b.log.Info("nats connected again", "server", nc.ConnectedAddr())
 	if b.onUp != nil {
 		b.onUp()
+	} else {
+		b.log.Info("nats connected again", "server", nc.ConnectedAddr())
 	}
 }
 

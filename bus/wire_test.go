@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -262,4 +263,36 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzPayload opens anything at all as each kind of payload but an item: what
+// can be read says the same when it is sent again.
+func FuzzPayload(f *testing.F) {
+	b := &Bus{opening: opening("fuzz")}
+	f.Add("n", b.seal(marshal(exampleNode)))
+	f.Add("group-1", b.seal(marshal(exampleStats)))
+	f.Add("group-1", b.seal(marshal(exampleSetup)))
+	f.Add("n", b.seal(marshal(exampleID)))
+	f.Add("n", []byte(` {"mood": "good", "name": "n", "v": 1, "load": null, "since": "9999-12-31T23:59:59-01:00"} `))
+	f.Fuzz(func(t *testing.T, name string, payload []byte) {
+		again := func(kind string, v, into any) {
+			if err := unmarshal(b.seal(marshal(v)), into); err != nil || !bytes.Equal(marshal(v), marshal(into)) {
+				t.Errorf("%s %s from %q is sent as %s, %v", kind, marshal(v), payload, marshal(into), err)
+			}
+		}
+		if n, err := openNode(&nats.Msg{Subject: nodePrefix + token(name), Data: payload}); err == nil {
+			again("node", n, new(Node))
+		}
+		if s, err := openStats(&nats.Msg{Subject: statsPrefix + token(name), Data: payload}); err == nil {
+			again("statistics", s, new(Stats))
+		}
+		var setup Setup
+		if unmarshal(payload, &setup) == nil {
+			again("set-up", setup, new(Setup))
+		}
+		var id Identity
+		if unmarshal(payload, &id) == nil {
+			again("identity", id, new(Identity))
+		}
+	})
 }

@@ -15,9 +15,45 @@ import (
 // connection waits for its loop, and meanwhile the other goes on.
 const acceptors = 2
 
+// When the kernel looks whether a client that says nothing is still there.
+const (
+	keepAliveIdle     = 90 * time.Second
+	keepAliveInterval = 30 * time.Second
+	keepAliveCount    = 3
+)
+
 // errUnwatched is why a connection was lost on its way to a loop, of which gnet
 // says nothing: epoll did not take it, by its limit on watches or on memory.
 var errUnwatched = errors.New("epoll does not take the socket")
+
+// listener is an address for clients.
+type listener struct {
+	net.Listener
+	secure bool // clients speak TLS
+}
+
+// clientListeners returns the listeners of both kinds.
+func clientListeners(plain, secure []net.Listener) (all []listener) {
+	for _, ln := range plain {
+		all = append(all, listener{ln, false})
+	}
+	for _, ln := range secure {
+		all = append(all, listener{ln, true})
+	}
+	return all
+}
+
+// addressesOf returns where listeners listen, those without and those with TLS.
+func addressesOf(all []listener) (plain, secure []string) {
+	for _, ln := range all {
+		if ln.secure {
+			secure = append(secure, ln.Addr().String())
+		} else {
+			plain = append(plain, ln.Addr().String())
+		}
+	}
+	return plain, secure
+}
 
 // listen opens an address for clients. What is set on the listening socket is
 // inherited by those it accepts, without a system call for each.
@@ -39,14 +75,29 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return ln, nil
 }
 
+// clientListener is a listening socket for clients that another process has
+// opened: package net gives each connection of such a one keep-alive times of its
+// own.
+type clientListener struct{ *net.TCPListener }
+
+// Accept implements net.Listener.
+func (ln clientListener) Accept() (net.Conn, error) {
+	nc, err := ln.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount})
+	return nc, nil
+}
+
 // setTCPKeepAlive makes the kernel find clients that vanished without a word,
 // within three minutes: a held socket has nothing to send that would tell.
 func setTCPKeepAlive(fd int) error {
 	for _, o := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("set TCP keep-alive: %w", err)
@@ -58,7 +109,7 @@ func setTCPKeepAlive(fd int) error {
 // acceptLoop accepts clients until the listener closes. Running out of file
 // descriptors or memory makes it wait, never end: those who are connected stay
 // served, those who are not wait in the kernel's queue.
-func (e *edge) acceptLoop(ln net.Listener) {
+func (e *edge) acceptLoop(ln listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for {
@@ -67,7 +118,7 @@ func (e *edge) acceptLoop(ln net.Listener) {
 			return
 		}
 		if err == nil {
-			err = e.admit(nc)
+			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
 			e.unaccepted.seen(e.log, "err", err)
@@ -81,14 +132,25 @@ func (e *edge) acceptLoop(ln net.Listener) {
 }
 
 // admit takes a client in, or turns it away when there are enough.
-func (e *edge) admit(nc net.Conn) error {
+func (e *edge) admit(nc net.Conn, secure bool) error {
 	if why := e.noRoom(nc, e.connections.Add(1)); why != "" {
 		e.departed()
-		e.turnAway(nc, why)
+		e.turnAway(nc, secure, why)
+		return nil
+	}
+	from, ok := e.sources.enter(nc.RemoteAddr())
+	if !ok {
+		e.limited[limitConnections].Add(1)
+		e.departed()
+		e.dismiss(nc, secure, e.tooMany)
 		return nil
 	}
 	e.accepted.Add(1)
-	return e.enrol(nc, &conn{})
+	if secure {
+		e.handshakes.begin(nc, from)
+		return nil
+	}
+	return e.enrol(nc, &conn{source: from})
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
@@ -99,6 +161,7 @@ func (e *edge) enrol(nc net.Conn, c *conn) error {
 		err = errUnwatched
 	}
 	if err != nil {
+		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}

@@ -61,7 +61,7 @@ func (a *access) asks() bool { return a.key != nil || a.secret != nil }
 
 // check returns nil when r may be carried out.
 func (a *access) check(r *http.Request, now time.Time) *refusal {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && fromPage(r) {
+	if fromPage(r) && !byLink(r) {
 		return errWebPage
 	}
 	if a.names && !a.isName(r.Host) {
@@ -142,6 +142,14 @@ func (s *secret) is(text string) bool {
 func fromPage(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return len(r.Header.Values("Origin")) > 0 || site == "cross-site" || site == "same-site"
+}
+
+// byLink reports whether r comes of somebody who follows a link on a page, who
+// then sees the answer, and the page does not (Fetch metadata, Sec-Fetch-Dest).
+func byLink(r *http.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		len(r.Header.Values("Origin")) == 0 && (dest == "" || dest == "document")
 }
 
 // isLoopback reports whether only this machine reaches the address.

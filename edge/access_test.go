@@ -167,6 +167,13 @@ func TestAccessOfPages(t *testing.T) {
 		{"typed into the address bar", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Sec-Fetch-Site: none"}, 0},
 		{"by a link on a page", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Sec-Fetch-Site: cross-site"}, 0},
 
+		{"by a link on a page, as browsers say", "127.0.0.1", nil, "GET", "localhost:5561",
+			[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}, 0},
+
+		{"image on a page", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, 403},
+		{"script that reads", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}, 403},
+		{"script that reads, in an old browser", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Origin: https://evil.example"}, 403},
+		{"frame on a page", "127.0.0.1", nil, "GET", "localhost:5561", []string{"Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}, 403},
 		{"DNS rebinding", "127.0.0.1", nil, "POST", "evil.example:5561", nil, 403},
 		{"DNS rebinding, reading", "127.0.0.1", nil, "GET", "evil.example", nil, 403},
 		{"a name that begins like localhost", "127.0.0.1", nil, "POST", "localhost.evil.example", nil, 403},
@@ -206,7 +213,7 @@ func TestAccessOfPaths(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(hi), "-control-key", "staple", "-control-token", token)
 	for _, tt := range []struct{ method, path string }{
 		{"POST", "/publish/"}, {"POST", "/recover/"}, {"GET", "/"}, {"GET", "/metrics"}, {"GET", "/metrics/"},
-		{"GET", "/debug/pprof/"}, {"GET", "/debug/pprof/heap"}, {"GET", "/x"},
+		{"GET", "/debug/pprof/"}, {"GET", "/debug/pprof/heap"}, {"GET", "/holds"}, {"GET", "/x"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			ask := func(auth string) *http.Response {
@@ -330,5 +337,43 @@ func TestHelpTellsNoSecret(t *testing.T) {
 	}
 	if strings.Contains(help.String(), "staple") || strings.Contains(help.String(), "battery") {
 		t.Errorf("the help tells a secret:\n%s", &help)
+	}
+}
+
+// Unless it is told otherwise, the control endpoint is for this machine alone.
+func TestControlIsPrivate(t *testing.T) {
+	clearEnv(t)
+	cfg, err := parseConfig([]string{"-origin", "a"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", strings.Replace(cfg.Control, ":5561", ":0", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if !isLoopback(ln.Addr()) {
+		t.Errorf("-control is %q by default, which others reach", cfg.Control)
+	}
+}
+
+// What operators see is on the control endpoint only, and what the process was
+// started with is nowhere. To clients the same paths are the origin's.
+func TestOperatorsPaths(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi))
+	c := r.dial()
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/profile", "/debug/vars", "/metrics", "/holds", "/healthz", "/publish/", "/recover/"} {
+		c.get(path)
+		c.wantAnswer(200, "hi "+path)
+	}
+	for _, path := range []string{"/debug/pprof/cmdline", "/debug/vars"} {
+		resp, err := web.Get(r.control + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 404 {
+			t.Errorf("%s: %s, want 404", path, resp.Status)
+		}
 	}
 }

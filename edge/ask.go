@@ -295,12 +295,14 @@ func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
 // this when the edge drains.
 func (a *ask) beginHold(c *conn) {
 	c.state, c.admitted = held, true
+	c.startHold()
 	a.loop.holds.Add(1)
 	a.loop.counts(a.service).holds.Add(1)
 	a.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, 1)
 	a.loop.wheel.set(c, a.timeout)
 	a.loop.shard.Want(&a.watch, c.hold.Variant)
 	if a.loop.draining {
+		c.ends(endDrain)
 		c.timeOut()
 	}
 }
@@ -453,7 +455,8 @@ func (a *ask) Closed() {}
 // Filter implements fanout.Asker.
 func (a *ask) Filter(d *fanout.Delivery) {
 	put := a.put
-	a.loop.filter(a.service, a.secure, a.req.Host, a.target, &a.watch, d, func(content []byte, drop bool) {
+	at := urlOf(a.secure, a.req.Host, a.target)
+	a.loop.filter(a.service, at, at, &a.watch, d, func(content []byte, drop bool) {
 		if a.put == put && a.state == holding {
 			a.loop.shard.Filtered(&a.watch, d, content, drop)
 		}
@@ -476,8 +479,8 @@ func (a *ask) left(c *conn) {
 	if a.asker == c {
 		a.asker = nil
 	}
-	if a.response != nil {
-		a.service.tellGone(a.loop.edge.origin, a.secure, a.req.Host, a.target, a.gone)
+	if a.response != nil && a.gone != "" {
+		a.service.tellGone(a.loop.edge.origin, urlOf(a.secure, a.req.Host, a.target), a.gone)
 	}
 	if (a.state == waiting || a.state == holding) && a.group.Len() == 0 {
 		a.drop()

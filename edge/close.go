@@ -13,13 +13,22 @@ import (
 
 // The times that a client may take.
 const (
+	// firstTimeout: from the beginning of a connection to its first request. Who
+	// connects has something to say, or connected ahead and connects again.
+	firstTimeout = 30 * time.Second
 	// idleTimeout: between two requests on a connection.
 	idleTimeout = 2 * time.Minute
 	// headTimeout: from the first byte of a head to its last.
 	headTimeout = 10 * time.Second
-	// bodyTimeout: between two reads of a request's content.
+	// bodyTimeout: between two reads of a request's content, if the client has
+	// kept pace before.
 	bodyTimeout = 30 * time.Second
-	// stallTimeout: without taking any of an answer that waits for it.
+	// refusedPause: until the next request of a connection is looked at after one
+	// that was refused for its address's rate. So a client that does not heed
+	// Retry-After gets one refusal a second and not as many as it asks for.
+	refusedPause = time.Second
+	// stallTimeout: without taking as much of an answer that waits for it as
+	// leastRate makes in that time.
 	stallTimeout = 30 * time.Second
 	// lingerTimeout: to read the last answer, while it may still be sending.
 	lingerTimeout = 2 * time.Second
@@ -43,13 +52,16 @@ func (c *conn) expired() {
 		switch {
 		case c.slow:
 			c.checkBacklog()
+		case c.waits:
+			wheel.set(c, idleTimeout)
+			c.resume()
 		case c.available() > 0:
-			c.refuse(http.StatusRequestTimeout, lateRequest)
+			c.refuseLate()
 		default:
 			c.close()
 		}
 	case body:
-		c.refuse(http.StatusRequestTimeout, lateRequest)
+		c.refuseLate()
 	case asking, held:
 		switch {
 		case c.hold.Group().Answering():
@@ -75,18 +87,19 @@ func (c *conn) expired() {
 // timeOut ends a hold with the answer that the origin gave for this case.
 func (c *conn) timeOut() {
 	wire := c.ask.response.Wire(c.hold.Variant)
+	c.ends(endTimeout)
 	c.leave(c.state)
 	c.respond(wire)
 }
 
 // checkBacklog looks once a tick at what waits behind a slow client: when it
-// has been taken the connection goes on, when nothing is taken for too long it
+// has been taken the connection goes on, when too little is taken for too long it
 // ends.
 func (c *conn) checkBacklog() {
-	waiting := int32(c.gc.OutboundBuffered())
 	switch {
-	case waiting == 0:
+	case c.gc.OutboundBuffered() == 0:
 		c.slow = false
+		c.logEnded()
 		switch c.state {
 		case flushing:
 			c.end()
@@ -101,30 +114,66 @@ func (c *conn) checkBacklog() {
 			c.drain()
 		}
 		return
-	case waiting != c.backlog:
-		c.stalls, c.backlog = 0, waiting
-	case int(c.stalls) == int(stallTimeout/tick):
-		c.loop.edge.stalled.Add(1)
-		c.abort()
-		return
-	default:
+	case c.stalls < uint8(stallTimeout/tick):
 		c.stalls++
+	default:
+		const least = leastRate * int32(stallTimeout/time.Second)
+		untaken := c.untaken()
+		if c.backlog-untaken < least {
+			c.loop.edge.stalled.Add(1)
+			c.cutOff(endStalled)
+			return
+		}
+		c.stalls, c.backlog = 0, untaken
 	}
+	c.loop.slow.clients++
+	c.loop.slow.bytes += int64(c.waiting())
 	c.loop.wheel.set(c, nextTick)
+}
+
+// untaken returns how many bytes the client has been sent and has not taken: in
+// gnet's buffer, and in the kernel's, which lets gnet see it in large steps only.
+func (c *conn) untaken() int32 {
+	n, err := unix.IoctlGetInt(c.gc.Fd(), unix.SIOCOUTQ)
+	if err != nil {
+		n = 0
+	}
+	return int32(n + c.gc.OutboundBuffered())
+}
+
+// waiting returns how many bytes wait for the client.
+func (c *conn) waiting() int {
+	n := c.gc.OutboundBuffered()
+	if c.tail != nil {
+		n += c.tail.bytes
+	}
+	return n
 }
 
 // refuse answers a request that cannot be carried out, and ends the
 // connection: what follows on it cannot be trusted to be a request.
 func (c *conn) refuse(code int, reason string) {
+	if c.record == nil {
+		c.record = c.loop.edge.accessLog.begin(c, nil)
+	}
+	c.ends(endRefused)
 	c.hold.Variant = fanout.Close
 	c.reply(code, reason)
 }
 
+// refuseLate refuses a request that does not come to its end.
+func (c *conn) refuseLate() {
+	c.loop.edge.limited[limitTime].Add(1)
+	c.refuse(http.StatusRequestTimeout, lateRequest)
+}
+
 // reply answers with one plain line.
-func (c *conn) reply(code int, line string) {
+func (c *conn) reply(code int, line string) { c.replyWith(plain(code, line)) }
+
+// replyWith answers with a response of the edge's own.
+func (c *conn) replyWith(r grip.Response) {
 	buf := replyBuffers.Get()
 	defer replyBuffers.Put(buf)
-	r := plain(code, line)
 	buf.B = fanout.Head{Response: r, Length: int64(len(r.Body)), Variant: c.hold.Variant}.Append(buf.B)
 	if c.hold.Variant&fanout.HeadOnly == 0 {
 		buf.B = append(buf.B, r.Body...)
@@ -148,6 +197,11 @@ func field(name, value string) grip.Field { return grip.Field{Name: name, Value:
 // end closes the connection after its last answer: when the client has taken
 // it, and without a reset that could overtake it (RFC 9112 §9.6).
 func (c *conn) end() {
+	if c.tls != nil && c.gc.OutboundBuffered() == 0 {
+		if c.tls.closeNotify(); c.state == closed {
+			return
+		}
+	}
 	if c.gc.OutboundBuffered() > 0 {
 		c.state = flushing
 		c.loop.wheel.set(c, nextTick)
@@ -160,24 +214,4 @@ func (c *conn) end() {
 	c.state = lingering
 	c.consume(c.available())
 	c.loop.wheel.set(c, lingerTimeout)
-}
-
-// drain ends the connection as soon as that loses nothing.
-func (c *conn) drain() {
-	switch c.state {
-	case reading:
-		if !c.slow && c.available() == 0 {
-			c.close()
-		}
-	case body:
-		c.hold.Variant |= fanout.Close
-	case streaming:
-		c.hold.Variant |= fanout.Close
-		c.Finish()
-	case asking, held:
-		c.hold.Variant |= fanout.Close
-		if c.ask.response != nil && !c.hold.Group().Answering() {
-			c.timeOut()
-		}
-	}
 }

@@ -74,7 +74,8 @@ func (e *edge) join(ctx context.Context) (*cluster, error) {
 	return c, err
 }
 
-// run announces the edge and keeps its subscriptions until ctx ends.
+// run announces the edge and keeps its subscriptions until ctx ends. A predecessor
+// has the name until it has ended.
 func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,6 +84,12 @@ func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
 		workers.Go(func() { c.subscribeLoop(ctx) })
 	}
 	workers.Go(func() { c.lingerLoop(ctx) })
+	if p := c.edge.sockets.predecessor; p != nil {
+		select {
+		case <-p.goneCh:
+		case <-ctx.Done():
+		}
+	}
 	err := c.bus.Announce(ctx, node, nil)
 	cancel()
 	c.mu.Lock()

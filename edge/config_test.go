@@ -54,7 +54,11 @@ func TestConfigRefuses(t *testing.T) {
 		{"origin with two colons", []string{"-origin", "a:b:c"}, nil, []string{"-origin", "host[:port]"}},
 		{"listen without port", []string{"-listen", "localhost"}, nil, []string{`-listen is "localhost"`, "host:port"}},
 		{"listen with a port too big", []string{"-listen", ":65536"}, nil, []string{`-listen is ":65536"`, "0 to 65535"}},
-		{"listen empty", []string{"-listen", ""}, nil, []string{`-listen is ""`, "host:port"}},
+		{"listen empty", []string{"-listen", ""}, nil, []string{`-listen is empty`, "host:port", "-listen-tls"}},
+		{"listen-tls without port", []string{"-listen-tls", "x", "-tls-cert", "c", "-tls-key", "k"}, nil, []string{`-listen-tls is "x"`, "host:port"}},
+		{"listen-tls without certificate", []string{"-listen-tls", ":1"}, nil, []string{"-listen-tls needs a certificate", "-tls-cert", "-tls-key"}},
+		{"certificate without key", []string{"-listen-tls", ":1", "-tls-cert", "c"}, nil, []string{"-tls-cert is given for 1 files and -tls-key for 0"}},
+		{"certificate without listen-tls", []string{"-tls-cert", "c", "-tls-key", "k"}, nil, []string{`-tls-cert is "c"`, "no -listen-tls"}},
 		{"second listen", []string{"-listen", ":1", "-listen", "x"}, nil, []string{`-listen is "x"`}},
 		{"control", []string{"-control", "5561"}, nil, []string{`-control is "5561"`, "host:port"}},
 		{"max-open-requests 0", []string{"-max-open-requests", "0"}, nil, []string{"-max-open-requests is 0", "1 to 10000"}},
@@ -77,6 +81,19 @@ func TestConfigRefuses(t *testing.T) {
 		{"control-key in PEM, not in a file", []string{"-control-key", "-----BEGIN PUBLIC KEY-----\neA==\n-----END PUBLIC KEY-----\n"}, nil, []string{"-control-key", "file:PATH"}},
 		{"control-iss without a key", []string{"-control-iss", "app"}, nil, []string{"-control-iss", "-control-key is empty"}},
 		{"control-token of two words", []string{"-control-token", "a b"}, nil, []string{"-control-token", "without spaces"}},
+		{"access-log-sample 0", []string{"-access-log", "-", "-access-log-sample", "0"}, nil, []string{"-access-log-sample is 0", "up to 1"}},
+		{"access-log-sample too much", []string{"-access-log", "-", "-access-log-sample", "1.5"}, nil, []string{"-access-log-sample is 1.5", "up to 1"}},
+		{"access-log-sample no number", []string{"-access-log", "-", "-access-log-sample", "NaN"}, nil, []string{"-access-log-sample is NaN"}},
+		{"access-log-sample without a log", []string{"-access-log-sample", "0.5"}, nil, []string{"need -access-log"}},
+		{"access-log-query without a log", []string{"-access-log-query"}, nil, []string{"need -access-log"}},
+		{"max-head short", []string{"-max-head", "1023"}, nil, []string{"-max-head is 1023", "1024 to 262144"}},
+		{"max-head long", []string{"-max-head", "262145"}, nil, []string{"-max-head is 262145", "1024 to 262144"}},
+		{"max-body negative", []string{"-max-body", "-1"}, nil, []string{"-max-body is -1", "0 to 1125899906842624"}},
+		{"address-connections negative", []string{"-address-connections", "-1"}, nil, []string{"-address-connections is -1", "0 to 1000000"}},
+		{"address-requests too many", []string{"-address-requests", "1000001"}, nil, []string{"-address-requests is 1000001", "0 to 1000000"}},
+		{"address-burst without a rate", []string{"-address-burst", "5"}, nil, []string{"-address-burst is 5", "-address-requests is 0"}},
+		{"address-exempt no network", []string{"-address-exempt", "10.0.0.0/8,localhost"}, nil, []string{"-address-exempt", "networks", "localhost"}},
+		{"address-exempt in IPv6", []string{"-address-exempt", "::ffff:10.0.0.0/104"}, nil, []string{"-address-exempt", "::ffff:10.0.0.0/104"}},
 		{"log-level", []string{"-log-level", "loud"}, nil, []string{`-log-level is "loud"`, "debug, info, warn or error"}},
 		{"log-format", []string{"-log-format", "xml"}, nil, []string{`-log-format is "xml"`, "text or json"}},
 		{"unknown flag", []string{"-share"}, nil, []string{"-share"}},
@@ -237,5 +254,38 @@ func TestListenFails(t *testing.T) {
 				t.Errorf("run: %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// The flags with which the service unit starts the edge, and its file, are good.
+func TestDeployedFlags(t *testing.T) {
+	clearEnv(t)
+	unit, err := os.ReadFile("../deploy/marquee-edge.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := t.TempDir()
+	for _, name := range []string{"sig-key", "control-key"} {
+		if !strings.Contains(string(unit), "\nLoadCredential="+name+":") {
+			t.Errorf("no LoadCredential= for %s", name)
+		}
+		if err := os.WriteFile(filepath.Join(keys, name), []byte(strings.Repeat("0f", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, rest, _ := strings.Cut(string(unit), "\nExecStart=/usr/local/lib/marquee/edge ")
+	line, _, _ := strings.Cut(rest, "\n")
+	line = strings.NewReplacer("%d", keys, "/etc/marquee/edge.conf", "../deploy/edge.conf").Replace(line)
+	c, err := parseConfig(strings.Fields(line), io.Discard)
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", line, err)
+	}
+	if c.key.IsZero() || c.controlKey.IsZero() || !c.ShareAll {
+		t.Errorf("keys %v and %v, share-all %t, want two keys and share-all", c.key, c.controlKey, c.ShareAll)
+	}
+	_, rest, _ = strings.Cut(string(unit), "\nTimeoutStopSec=")
+	seconds, _, _ := strings.Cut(rest, "\n")
+	if stop, err := time.ParseDuration(seconds + "s"); err != nil || stop < c.DrainDelay+c.DrainTimeout+5*time.Second {
+		t.Errorf("TimeoutStopSec=%s, %v: too short for a delay of %v and a drain of %v", seconds, err, c.DrainDelay, c.DrainTimeout)
 	}
 }

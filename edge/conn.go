@@ -1,9 +1,14 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"time"
+
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
@@ -32,8 +37,10 @@ const (
 // conn is one client connection while the reactor has it. Loop only, from open
 // to gone.
 type conn struct {
-	gc   gnet.Conn
-	loop *loop
+	gc     gnet.Conn
+	loop   *loop
+	tls    *session // nil without TLS
+	source *source  // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -43,9 +50,13 @@ type conn struct {
 	sum     fanout.Sum  // of the content sent: streaming
 	tail    *tail       // what waits while slow: streaming; nil for nothing
 	id      uint64      // for the tracker; 0 while it does not know the client
-	agent   string      // the User-Agent of the last request; shared with others
+	// farewell is what a client gets for whom there is no room, and no more; nil
+	// for all others.
+	farewell *fanout.Answer
+	agent    string // the User-Agent of the last request; shared with others
 	// unread are bytes that a goroutine read from the socket beyond its
-	// request, to be parsed before what gnet has.
+	// request, to be parsed before what gnet has. With TLS they are all there
+	// is: what has been decrypted.
 	unread []byte
 	scan   httpparse.Scan
 	state  state
@@ -54,15 +65,23 @@ type conn struct {
 	// admitted: a request has been held, and further ones are even when memory is
 	// scarce.
 	admitted bool
-	// turnedAway: there is no room for the client, who is told so and no more.
-	turnedAway bool
+	// known: it has had an answer, from a lease.
+	known bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
+	// waits: what is unread is not looked at before the connection has its turn
+	// again, or its deadline has passed.
+	waits bool
 	// slow: an answer waits behind the client, who gets no further until it
-	// has been taken. stalls counts the ticks in which nothing was taken.
+	// has been taken. stalls counts ticks since backlog bytes were not taken.
 	slow    bool
 	stalls  uint8
-	backlog int32 // bytes that waited at the last tick
+	backlog int32
+	// since is the tick with which the hold began, counted from 1; 0 while
+	// nothing is held. One that is put to the origin again has not ended.
+	since  uint32
+	place  int32   // in loop.clients
+	record *record // of the request, for the access log; nil for none
 }
 
 // pending is a request whose content is still coming.
@@ -70,6 +89,9 @@ type pending struct {
 	q       *question
 	body    httpparse.Body
 	content []byte
+	most    int64 // how long the content may be, in bytes; 0 for any length
+	pace    pace
+	since   int64 // tick at which the edge began to wait for more
 }
 
 // deadline implements entry.
@@ -78,17 +100,24 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 // open begins the connection's life on its loop.
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
-	if c.turnedAway {
+	l.enlist(c)
+	if c.tls != nil {
+		c.tls.toLoop(gc)
+	}
+	if c.farewell != nil {
 		c.hold.Variant = fanout.Close
-		c.respond(l.edge.full.Wire(fanout.Close))
+		c.respond(c.farewell.Wire(fanout.Close))
 		return
 	}
-	if l.draining { // accepted just before the listener closed
+	switch {
+	case l.draining: // accepted just before the listener closed
 		l.wheel.set(c, lingerTimeout)
-	} else {
+	case c.known:
 		l.wheel.set(c, idleTimeout)
+	default:
+		l.wheel.set(c, firstTimeout)
 	}
-	if len(c.unread) > 0 {
+	if len(c.unread) > 0 || c.tls != nil { // with TLS, records may have been read too
 		c.traffic()
 	}
 }
@@ -98,13 +127,23 @@ func (c *conn) gone() {
 	was := c.state
 	c.state = closed
 	c.loop.wheel.remove(c)
+	c.loop.unlist(c)
 	c.leave(was)
+	if c.record != nil {
+		c.record.leave()
+		c.log()
+	}
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
+	if c.tls != nil {
+		c.tls.lost()
+		c.tls = nil
+	}
 	switch {
-	case c.turnedAway:
+	case c.farewell != nil:
 		c.loop.edge.refusing.Add(-1)
 	case was != moved:
+		c.source.leave()
 		c.loop.edge.departed()
 	}
 }
@@ -120,30 +159,76 @@ func (c *conn) leave(was state) {
 	}
 	a := c.ask
 	c.ask = nil
+	c.endHold(grip.HoldResponse)
 	c.hold.Leave()
 	if a != nil {
 		a.left(c)
 	}
 }
 
+// startHold notes that a hold begins, unless it goes on.
+func (c *conn) startHold() {
+	if c.since == 0 {
+		c.since = uint32(c.loop.wheel.now) + 1
+	}
+}
+
+// endHold notes that what was held, if anything, is held no more, and for how
+// long it was.
+func (c *conn) endHold(mode grip.HoldMode) {
+	if c.since == 0 {
+		return
+	}
+	d := c.holdTime()
+	c.loop.held[mode].observe(d)
+	if c.record != nil {
+		c.record.mode, c.record.held = mode, d
+	}
+	c.since = 0
+}
+
+// holdTime returns how long the hold has lasted, to the tick.
+func (c *conn) holdTime() time.Duration {
+	return time.Duration(uint32(c.loop.wheel.now)+1-c.since) * tick
+}
+
 // close closes the socket.
 func (c *conn) close() {
+	if c.tls != nil {
+		if c.tls.closeNotify(); c.state == closed {
+			return
+		}
+	}
 	_ = c.loop.el.Close(c.gc)
 }
 
-// abort closes it with a reset: what the peer has not taken is thrown away.
-func (c *conn) abort() {
+// cutOff closes it with a reset: what the peer has not taken is thrown away.
+func (c *conn) cutOff(why ending) {
+	if c.record != nil {
+		c.record.cut(why)
+	}
 	_ = c.gc.SetLinger(0)
 	c.close()
 }
 
 // traffic deals with everything that is unread, as far as the state allows: a
-// request is looked at only after the one before it has been answered.
+// request is looked at only after the one before it has been answered, and after
+// some the connection lets others have their turn.
 func (c *conn) traffic() {
+	if c.tls != nil && c.state < flushing && !c.decrypt() {
+		return
+	}
 	c.inTraffic = true
+	heads := 0
 	for more := true; more; {
 		switch c.state {
 		case reading:
+			if heads > 0 && !c.waits && !c.loop.goOn(heads) {
+				c.yield()
+				more = false
+				break
+			}
+			heads++
 			more = c.readHead()
 		case body:
 			more = c.readBody()
@@ -160,11 +245,56 @@ func (c *conn) traffic() {
 	c.inTraffic = false
 }
 
+// yield lets the connection wait for its next turn, if there is something to do
+// then.
+func (c *conn) yield() {
+	if c.available() > 0 {
+		c.waits = true
+		c.loop.waiting = append(c.loop.waiting, c)
+		c.loop.bell.ring()
+	}
+}
+
+// resume takes up what the connection has sent while it waited.
+func (c *conn) resume() {
+	if !c.waits || c.state == closed {
+		return
+	}
+	c.waits = false
+	c.traffic()
+	if c.loop.draining {
+		c.drain()
+	}
+}
+
+// decrypt adds to the unread bytes what has come in whole records. It reports
+// whether the connection goes on: not when the client has said that it ends, nor
+// when it has broken the rules, of which crypto/tls has told it.
+func (c *conn) decrypt() bool {
+	buf := c.loop.plain
+	for {
+		n, err := c.tls.tls.Read(buf)
+		if c.state == closed { // by what crypto/tls had to answer
+			return false
+		}
+		c.unread = append(c.unread, buf[:n]...)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true
+		default:
+			c.close()
+			return false
+		}
+	}
+}
+
 // limitAhead cuts off a client that sends too much while it waits for its
 // answer, or does not take it.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
-		c.abort()
+		c.loop.edge.limited[limitAhead].Add(1)
+		c.cutOff(endAhead)
 	}
 }
 
@@ -208,23 +338,41 @@ func (c *conn) consume(n int) {
 func (c *conn) Deliver(wire []byte) fanout.Outcome {
 	if c.state == held {
 		c.ask.released(c)
+		c.ends(endItem)
 	}
 	c.ask = nil
 	return c.respond(wire)
+}
+
+// send writes bytes to the client, in one system call: as records with TLS. What
+// the client does not take at once waits in gnet. When it cannot be written the
+// connection is closed afterwards.
+func (c *conn) send(p []byte) {
+	if c.tls != nil {
+		c.tls.send(p, c.loop)
+		return
+	}
+	_, _ = c.gc.Write(p)
 }
 
 // respond writes a complete answer and makes the connection ready for the next
 // request, or ends it if the hold's variant says so.
 func (c *conn) respond(wire []byte) fanout.Outcome {
 	c.state = reading
-	_, _ = c.gc.Write(wire)
-	if c.state == closed {
+	c.endHold(grip.HoldResponse)
+	if c.record != nil {
+		c.record.sent(wire)
+	}
+	if c.send(wire); c.state == closed {
 		return fanout.Dropped
 	}
+	c.ends(endAnswer)
 	outcome := fanout.Written
-	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
+	if c.gc.OutboundBuffered() > 0 {
 		outcome = fanout.Queued
-		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
+	} else if c.record != nil {
+		c.log()
 	}
 	switch {
 	case c.hold.Variant&fanout.Close != 0:

@@ -66,6 +66,14 @@ func (e *edge) controlServer(at net.Addr) *http.Server {
 		MaxHeaderBytes:               readPublishHead,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				e.controlConns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				e.controlConns.Add(-1)
+			}
+		},
 	}
 }
 
@@ -73,6 +81,9 @@ func (e *edge) controlServer(at net.Addr) *http.Server {
 // matter, and the path is not cleaned otherwise.
 func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+	if c.edge.successor.Load() {
+		w.Header().Set("Connection", "close") // the next request is for the successor
+	}
 	if path == "/healthz" {
 		c.edge.healthz(w, r)
 		return
@@ -97,6 +108,11 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.answer(w)
 	case path == "":
 		reply(w, http.StatusOK, plainText, "Marquee API")
+	case path == "/holds" && r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		reply(w, http.StatusMethodNotAllowed, plainText, "Method not allowed: "+r.Method+".")
+	case path == "/holds":
+		c.holds(w, r)
 	case path != "/publish" && path != "/recover":
 		reply(w, http.StatusNotFound, plainText, "Not Found")
 	case r.Method != http.MethodPost:
@@ -196,15 +212,13 @@ func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 		}
 		reply(w, code, typ, line)
 	}
-	if e.draining.Load() {
+	if e.leaving.Load() || e.draining.Load() {
 		say(http.StatusServiceUnavailable, "draining")
 		return
 	}
-	for _, l := range e.loops {
-		if last := l.ticked.Load(); last != 0 && time.Since(time.Unix(0, last)) > 5*time.Second {
-			say(http.StatusServiceUnavailable, "an event loop does not come round")
-			return
-		}
+	if e.stuck(5*time.Second) != nil {
+		say(http.StatusServiceUnavailable, "an event loop does not come round")
+		return
 	}
 	if e.cluster != nil && !e.cluster.bus.Connected() {
 		say(http.StatusOK, "ok, but cut off from NATS: items published elsewhere do not come")

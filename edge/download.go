@@ -48,7 +48,7 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 	sent := int64(len(a.Response.Body))
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := s.read(a, buf)
+		n, err := a.Body.Read(buf)
 		if n > 0 {
 			if s.piece(nil, buf[:n], chunked) != nil {
 				return false
@@ -66,17 +66,6 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 	}
 }
 
-// read reads more of the answer. One that has a length comes without a pause: an
-// origin that makes one for too long has failed. One that has none may be
-// waiting for news.
-func (s *lease) read(a *upstream.Answer, buf []byte) (int, error) {
-	if a.Length >= 0 {
-		timer := time.AfterFunc(s.edge.cfg.OriginTimeout, func() { a.Body.Close() })
-		defer timer.Stop()
-	}
-	return a.Body.Read(buf)
-}
-
 // closeIfDraining makes the answer that begins the connection's last.
 func (s *lease) closeIfDraining() {
 	if s.edge.draining.Load() {
@@ -84,7 +73,8 @@ func (s *lease) closeIfDraining() {
 	}
 }
 
-// piece writes what is to go before, and a run of the body, in one writev.
+// piece writes what is to go before, and a run of the body, in one writev, or with
+// TLS in as few records as can be.
 func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 	out := before
 	switch {
@@ -95,7 +85,29 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 	default:
 		out = append(out, data)
 	}
+	if s.record != nil {
+		for _, wire := range out {
+			s.record.sent(wire)
+		}
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := out.WriteTo(s.nc)
+	err := s.send(out)
+	if err != nil {
+		s.left.Store(true)
+	}
+	return err
+}
+
+// send writes in one system call: with TLS, as records of what is joined.
+func (s *lease) send(out net.Buffers) error {
+	if s.tls == nil {
+		_, err := out.WriteTo(s.nc)
+		return err
+	}
+	s.joined = s.joined[:0]
+	for _, part := range out {
+		s.joined = append(s.joined, part...)
+	}
+	_, err := s.nc.Write(s.joined)
 	return err
 }

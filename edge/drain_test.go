@@ -172,3 +172,105 @@ func TestDrainLateClient(t *testing.T) {
 	c.wantClosed()
 	silent.wantClosed()
 }
+
+// Those who hold are let go little by little; meanwhile what is published reaches
+// the others, and who is idle may ask once more.
+func TestDrainSpread(t *testing.T) {
+	const clients = 3000 // so many that it takes many ticks
+	h := &headline{id: 1}
+	r := newRig(t, h, "-share-all", "-drain-spread", "1m", "-drain-timeout", "2m")
+	idle := r.dial()
+	idle.get(headlinePath)
+	idle.wantAnswer(200, headlineBody(1))
+	held := r.poll(clients, 1)
+	r.waitHolds(clients)
+	r.stopping()
+	eventually(t, func() error {
+		if left := r.edge.held(); left == clients {
+			return fmt.Errorf("nobody has been let go")
+		}
+		return nil
+	})
+	idle.get(pollPath(1))
+	idle.wantStatus(200)
+	idle.wantHeader("Connection", "close")
+	idle.wantBody("{}")
+	idle.wantClosed()
+	matched := r.publish(headlineItem(h.change()))[0].Matched
+	if matched == 0 || matched == clients {
+		t.Errorf("%d of %d still held when the first had been let go", matched, clients)
+	}
+	var items int64
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		switch body, err := c.readBody(200); {
+		case err == nil && body == headlineBody(2):
+			items++
+		case err != nil || body != "{}":
+			t.Fatalf("body %q, %v", body, err)
+		}
+		c.wantClosed()
+	}
+	if items != matched {
+		t.Errorf("%d got the item, the receipt says %d", items, matched)
+	}
+}
+
+// However many they are, and however long it takes to serve them, all have been
+// let go when the time for it is over.
+func TestDeparturePace(t *testing.T) {
+	const spread = 10 * time.Second
+	for _, tt := range []struct {
+		clients, ticks int // the ticks that it takes
+	}{{1, 1}, {leastPace, 1}, {10 * leastPace, 10}, {40 * leastPace, 40}, {400 * leastPace, 40}} {
+		began := time.Now()
+		l := &loop{draining: true, bell: &bell{fd: -1}}
+		l.departure.until = began.Add(spread)
+		l.departure.queue = make([]*conn, tt.clients)
+		for i := range l.departure.queue {
+			l.departure.queue[i] = &conn{state: closed}
+		}
+		ticks, most := 0, 0
+		for ; len(l.departure.queue) > 0; ticks++ {
+			before := len(l.departure.queue)
+			l.pace(began.Add(time.Duration(ticks) * tick))
+			for l.depart() {
+			}
+			most = max(most, before-len(l.departure.queue))
+		}
+		if ticks != tt.ticks && ticks != tt.ticks+1 {
+			t.Errorf("%d clients are let go in %d ticks, want %d", tt.clients, ticks, tt.ticks)
+		}
+		if even := max(leastPace, (tt.clients+tt.ticks-1)/tt.ticks); most > even {
+			t.Errorf("of %d clients %d are let go in one tick, want at most %d", tt.clients, most, even)
+		}
+	}
+}
+
+// A stream does not end in the middle of what the origin is saying.
+func TestDrainLongBody(t *testing.T) {
+	goCh := make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set("Grip-Channel", "c")
+		w.Header().Set("Content-Length", fmt.Sprint(2*len(long)))
+		_, _ = io.WriteString(w, long)
+		_ = http.NewResponseController(w).Flush()
+		hang(req, goCh)
+		_, _ = io.WriteString(w, long)
+	}), "-drain-timeout", "1m")
+	c := r.dial()
+	c.get("/")
+	c.wantStatus(200)
+	wantContent(t, c, long)
+	stoppedCh := r.stopping()
+	r.turn()
+	r.turn()
+	c.wantNothing()
+	close(goCh)
+	wantContent(t, c, long)
+	c.wantChunk("")
+	c.wantClosed()
+	await(t, stoppedCh, "the edge's end")
+}

@@ -35,16 +35,24 @@ type edge struct {
 	reactor        *gnet.Client
 	loops          map[gnet.EventLoop]*loop
 	maxConnections int
-	full           *fanout.Answer
+	full, tooMany  *fanout.Answer // for clients who are turned away
+	sources        *sources       // nil without limits by address
 	metrics        *metrics
-	cluster        *cluster    // nil without -nats
-	inputs         *zmq.Inputs // nil without ZeroMQ
-	stats          *zmq.Stats  // nil without -stats-zmq
-	tracker        *tracker    // nil where nobody is told of clients
+	accessLog      *accessLog    // nil without -access-log
+	cluster        *cluster      // nil without -nats
+	inputs         *zmq.Inputs   // nil without ZeroMQ
+	stats          *zmq.Stats    // nil without -stats-zmq
+	tracker        *tracker      // nil where nobody is told of clients
+	certificates   *certificates // nil without -listen-tls
+	handshakes     *handshakes   // nil without -listen-tls
 
 	memory *memory
 
-	leases leases
+	leases     leases
+	program    program  // of this process
+	sockets    *sockets // newEdge's none, or what the process was born with
+	handovers  handovers
+	supervisor supervisor
 
 	// Any goroutine.
 	connections  atomic.Int64 // clients now
@@ -52,10 +60,19 @@ type edge struct {
 	refused      atomic.Int64 // no room
 	refusing     atomic.Int64 // of those, who stay to read it
 	acceptErrors atomic.Int64
-	malformed    atomic.Int64 // requests that were no HTTP
-	stalled      atomic.Int64 // clients cut off because they took nothing
+	malformed    atomic.Int64             // requests that were no HTTP
+	stalled      atomic.Int64             // clients cut off because they took nothing
+	limited      [limitCount]atomic.Int64 // what ran into a limit
 	unaccepted   trouble
 	crowded      trouble
+	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
+	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
+	shedMessages atomic.Int64 // messages that slow clients of streams did not get
+	unfiltered   atomic.Int64 // items skipped because a filter failed
+	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	controlConns atomic.Int64 // connections to the control endpoint now
+	successor    atomic.Bool  // one has taken over
+	leaving      atomic.Bool  // told to stop
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
@@ -67,6 +84,8 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		cfg: cfg, log: log,
 		loops:      make(map[gnet.EventLoop]*loop),
 		full:       fullAnswer(),
+		tooMany:    tooManyAnswer(),
+		sources:    newSources(&cfg.Limits, log),
 		unaccepted: trouble{what: "cannot take a client, trying again"},
 		crowded:    trouble{what: "clients are turned away"},
 		emptyCh:    make(chan struct{}),
@@ -76,14 +95,25 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 			HoldTimeout:   cfg.HoldTimeout,
 			Log:           log,
 		}),
-		signer: grip.NewSigner(cfg.SigIss, cfg.key),
+		signer:     grip.NewSigner(cfg.SigIss, cfg.key),
+		program:    thisProgram(),
+		sockets:    newSockets(),
+		supervisor: newSupervisor(log),
 	}
 	if err := e.readRoutes(); err != nil {
 		return nil, err
 	}
 	e.memory = newMemory(log, os.DirFS("/"))
+	if len(cfg.ListenTLS) > 0 {
+		var err error
+		if e.certificates, err = newCertificates(log, cfg.certFiles()); err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		e.handshakes = newHandshakes(e, e.certificates.config())
+	}
 	e.metrics = newMetrics(e)
 	e.hub = fanout.NewHub(time.Now, e.metrics.landed)
+	e.log.Info("routes read", "routes", len(e.routing.Load().services))
 	var warning string
 	if e.maxConnections, warning = cfg.connections(); warning != "" {
 		log.Warn(warning)
@@ -94,62 +124,74 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	return e, nil
 }
 
-// run serves until ctx ends, then drains, and returns when everything that it
-// started has ended.
+// run serves until ctx ends or a successor has taken over, then drains, and
+// returns when everything that it started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
+	var err error
+	if e.accessLog, err = openAccessLog(e.cfg, e.log); err != nil {
+		return err
+	}
+	defer e.accessLog.close()
+	upgradeCh, ignoreUpgrades := awaitUpgrades()
+	defer ignoreUpgrades()
 	if err := e.startLoops(); err != nil {
 		return err
 	}
 	defer e.stopLoops()
+	defer e.handovers.close()
+	defer e.sockets.close()
 
-	var listeners []net.Listener
-	var addresses []string
-	defer func() {
-		for _, ln := range listeners {
-			ln.Close()
-		}
-	}()
-	for _, address := range e.cfg.Listen {
-		ln, err := listen(ctx, address)
-		if err != nil {
+	plain, err := e.sockets.openClients(ctx, clientsSocket, e.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	var secure []net.Listener
+	if len(e.cfg.ListenTLS) > 0 {
+		if secure, err = e.sockets.openClients(ctx, clientsTLSSocket, e.cfg.ListenTLS); err != nil {
 			return err
 		}
-		listeners = append(listeners, ln)
-		addresses = append(addresses, ln.Addr().String())
 	}
-	control, err := net.Listen("tcp", e.cfg.Control)
+	clients := clientListeners(plain, secure)
+	addresses, secureAddresses := addressesOf(clients)
+	control, err := e.sockets.openControl(e.cfg.Control)
 	if err != nil {
-		return fmt.Errorf("listen for control on %s: %w", e.cfg.Control, err)
+		return err
 	}
 	if e.cfg.Bus.URL != "" {
 		if e.cluster, err = e.join(ctx); err != nil {
-			control.Close()
 			return err
 		}
 	}
 	if err := e.openZeroMQ(ctx); err != nil {
-		control.Close()
 		return err
 	}
+	e.sockets.closeRest(e.log)
 	server := e.controlServer(control.Addr())
+	if err := e.takeOver(); err != nil {
+		return err
+	}
 
+	// In the order in which they end.
 	var group actors.Group
-	for _, ln := range listeners {
+	successionCtx, endSuccession := context.WithCancel(context.Background())
+	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
+	for _, ln := range clients {
 		for range acceptors {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	group.Add(func() error {
-		<-ctx.Done()
-		return nil
-	}, func(error) {
+	zeroCtx, endZeroMQ := context.WithCancel(context.Background())
+	endedCh := make(chan struct{})
+	group.Add(func() error { e.awaitEnd(ctx, endedCh); return nil }, func(error) {
 		// The listeners are closed. Publishes go on reaching those who hold
-		// until they have left.
-		e.drain()
-		stop()
+		// until they have left: from the successor, if there is one.
+		if e.successor.Load() {
+			control.Close()
+			endZeroMQ()
+		}
+		e.drain(ctx)
+		close(endedCh)
 	})
 	if e.cluster != nil {
 		clusterCtx, leave := context.WithCancel(context.Background())
@@ -157,17 +199,27 @@ func (e *edge) run(ctx context.Context) error {
 			func(error) { leave() })
 	}
 	for _, run := range e.zeroMQActors() {
-		zeroCtx, end := context.WithCancel(context.Background())
-		group.Add(func() error { run(zeroCtx); return nil }, func(error) { end() })
+		group.Add(func() error { run(zeroCtx); return nil }, func(error) { endZeroMQ() })
 	}
 	reloadCtx, endReload := context.WithCancel(context.Background())
-	group.Add(func() error { return e.reloadLoop(reloadCtx) }, func(error) { endReload() })
+	reloader := e.newReloader()
+	defer reloader.close()
+	group.Add(func() error { reloader.run(reloadCtx); return nil }, func(error) { endReload() })
+	superviseCtx, endSupervise := context.WithCancel(context.Background())
+	group.Add(func() error { e.superviseLoop(superviseCtx); return nil }, func(error) { endSupervise() })
 	stopCh := make(chan struct{})
 	group.Add(func() error { e.tickLoop(stopCh); return nil }, func(error) { close(stopCh) })
 	memoryStopCh := make(chan struct{})
 	group.Add(func() error { e.memoryLoop(memoryStopCh); return nil }, func(error) { close(memoryStopCh) })
+	unprobedCh := make(chan struct{})
+	group.Add(func() error { e.lagLoop(unprobedCh); return nil }, func(error) { close(unprobedCh) })
 	group.Add(func() error {
-		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
+		err := server.Serve(control)
+		if errors.Is(err, net.ErrClosed) && e.successor.Load() {
+			<-endedCh // until then there may be connections
+			return nil
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve control: %w", err)
 		}
 		return nil
@@ -177,12 +229,41 @@ func (e *edge) run(ctx context.Context) error {
 		_ = server.Shutdown(patience)
 		server.Close()
 	})
+	for _, l := range e.loops {
+		l.ticked.Store(time.Now().UnixNano()) // the first tick is due
+	}
 	e.log.Info("ready", "version", version,
-		"listen", strings.Join(addresses, ","), "control", control.Addr().String(),
+		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secureAddresses, ","), "control", control.Addr().String(),
 		"routes", len(e.routing.Load().services), "loops", len(e.loops), "max_connections", e.maxConnections)
+	e.supervisor.ready()
 	err = group.Run()
 	e.log.Info("stopped", "clients_left", e.connections.Load())
 	return err
+}
+
+// awaitEnd returns -drain-delay after ctx has ended, or when endedCh is closed. A
+// drain for a successor is not delayed.
+func (e *edge) awaitEnd(ctx context.Context, endedCh <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-endedCh:
+		return
+	}
+	if e.successor.Load() {
+		return // it drains already, and the service goes on
+	}
+	e.leaving.Store(true)
+	e.supervisor.stopping()
+	if e.cfg.DrainDelay == 0 {
+		return
+	}
+	e.log.Info("about to drain", "delay", e.cfg.DrainDelay)
+	timer := time.NewTimer(e.cfg.DrainDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-endedCh:
+	}
 }
 
 // startLoops starts the reactor and makes a loop of ours for each of its own.
@@ -206,12 +287,17 @@ func (e *edge) startLoops() error {
 		}
 		l := &loop{
 			edge: e, el: b.conn.EventLoop(), bell: b,
-			shard:   e.hub.NewShard(b.ring),
-			parser:  httpparse.NewParser(httpparse.Limits{}),
-			index:   len(e.loops),
+			shard:  e.hub.NewShard(b.ring),
+			parser: httpparse.NewParser(httpparse.Limits{Head: e.cfg.Limits.MaxHead}),
+			index:  len(e.loops),
+			lag:    newLag(time.Now()),
+			held: map[grip.HoldMode]*histogram{
+				grip.HoldResponse: newHistogram(holdBounds), grip.HoldStream: newHistogram(holdBounds),
+			},
 			asks:    make(map[string]*ask),
 			streams: make(map[string][]*stream),
 			agents:  make(map[string]string),
+			plain:   make([]byte, maxPlaintext),
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l
@@ -221,26 +307,6 @@ func (e *edge) startLoops() error {
 		return errors.New("start reactor: two bells hang in one loop")
 	}
 	return nil
-}
-
-// drain lets the clients go: idle ones at once, held ones with their hold's
-// answer, and the others when they have theirs. It returns when all have left,
-// or when -drain-timeout is over and the rest has been cut off.
-func (e *edge) drain() {
-	e.log.Info("draining", "clients", e.connections.Load())
-	e.draining.Store(true)
-	e.connections.Add(1) // so that the last one is not missed between these lines
-	for _, l := range e.loops {
-		l.post(l.drain)
-	}
-	e.departed()
-	timer := time.NewTimer(e.cfg.DrainTimeout)
-	defer timer.Stop()
-	select {
-	case <-e.emptyCh:
-	case <-timer.C:
-	}
-	e.leases.cut()
 }
 
 // stopLoops ends the reactor with whatever connections it still has.

@@ -58,10 +58,14 @@ func (f *feed) got(data []byte, err error) {
 	}
 	s.feed = nil
 	f.answer.Body.Close()
-	if err == io.EOF {
-		s.goOn(f.answer)
-	} else {
+	switch {
+	case err != io.EOF:
 		s.cut()
+	case s.loop.draining && s.loop.departure.swept:
+		s.end()
+		s.loop.shard.Finish(&s.group)
+	default:
+		s.goOn(f.answer)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // those that somebody else decides; w waits for it. then is called on the loop
 // with the content that the item has afterwards, or with drop; it must find out
 // for itself whether w is still there. A filter that fails drops the item.
-func (l *loop) filter(s *service, secure bool, host, target string, w *fanout.Watch, d *fanout.Delivery, then func(content []byte, drop bool)) {
+func (l *loop) filter(s *service, base, at *url.URL, w *fanout.Watch, d *fanout.Delivery, then func(content []byte, drop bool)) {
 	item := d.Item()
 	channel := w.Channel(item.Channel)
 	f := &filtering{
@@ -28,7 +29,7 @@ func (l *loop) filter(s *service, secure bool, host, target string, w *fanout.Wa
 		}
 	}
 	var err error
-	f.request.Service, f.request.Host, f.request.Target, err = s.resolve(secure, host, target, w.Meta.Get("url"))
+	f.request.Service, f.request.Host, f.request.Target, err = s.resolve(base, at, w.Meta.Get("url"))
 	if err != nil {
 		l.unfiltered(s, err)
 		l.post(func() { then(nil, true) })
@@ -123,5 +124,6 @@ func (s *service) begun(answer *upstream.Answer) (grip.Response, error) {
 // unfiltered notes that somebody does not get an item because a filter failed.
 func (l *loop) unfiltered(s *service, err error) {
 	s.counts.unfiltered.Add(1)
+	l.edge.unfiltered.Add(1)
 	l.edge.log.Warn("an item is skipped: its filter failed", "route", s.route.ID, "err", err)
 }

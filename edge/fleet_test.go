@@ -331,7 +331,7 @@ func (r *rig) wantDelivered(n int) {
 		return nil
 	})
 	for _, fate := range []string{"waiting", "duplicate", "overflow"} {
-		if strings.Contains(r.metrics(), `fate="`+fate+`"`) {
+		if !strings.Contains(r.metrics(), `{fate="`+fate+`"} 0`+"\n") {
 			r.t.Errorf("an item had the fate %s", fate)
 		}
 	}

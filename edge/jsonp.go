@@ -201,7 +201,7 @@ func readJSONPHeaders(text string, ok bool) (grip.Header, bool) {
 	var h grip.Header
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		value := values[name]
-		if value == nil || !isFieldName(name) || strings.ContainsFunc(*value, isControl) {
+		if value == nil || !grip.IsToken(name) || strings.ContainsFunc(*value, isControl) {
 			return nil, false
 		}
 		if !reservedField(strings.ToLower(name)) {
@@ -225,21 +225,7 @@ func reservedField(name string) bool {
 }
 
 // validMethod reports whether a page may choose this method.
-func validMethod(m string) bool { return isFieldName(m) && m != http.MethodConnect }
-
-// isFieldName reports whether s is a token (RFC 9110 §5.6.2), as field names
-// and methods are.
-func isFieldName(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
-}
+func validMethod(m string) bool { return grip.IsToken(m) && m != http.MethodConnect }
 
 // isControl reports whether c may not stand in a field's value (RFC 9110 §5.5).
 func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }

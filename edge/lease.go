@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"marquee/fanout"
@@ -31,11 +32,18 @@ const noStream = "There is no room for so long a transfer."
 // lease is a connection that a goroutine has for the length of one exchange.
 type lease struct {
 	edge    *edge
-	nc      net.Conn
-	unread  []byte // read from the socket, not yet consumed
+	socket  net.Conn
+	tls     *session // nil without TLS
+	nc      net.Conn // what is read and written: the socket, or its TLS
+	source  *source
+	unread  []byte // read from nc, not yet consumed
 	buf     []byte // of fill; unread lies in it
+	joined  []byte // of piece, with TLS
 	minor   uint8
 	variant fanout.Variant
+	pace    pace        // of what the client sends
+	record  *record     // of the request, for the access log; nil for none
+	left    atomic.Bool // the client has left, or does not take any more
 }
 
 // detach takes the connection off its loop. Whatever follows is the lease's.
@@ -55,9 +63,17 @@ func (c *conn) detach() (*lease, error) {
 		return nil, fmt.Errorf("take socket over: %w", err)
 	}
 	s := &lease{
-		edge: c.loop.edge, nc: nc, minor: c.minor, variant: c.hold.Variant,
+		edge: c.loop.edge, socket: nc, nc: nc, source: c.source, minor: c.minor, variant: c.hold.Variant,
 		unread: append([]byte(nil), c.inbound()...),
+		pace:   newPace(streamStall),
+		record: c.record,
 	}
+	if c.tls != nil {
+		s.tls, c.tls = c.tls, nil
+		s.tls.toGoroutine(nc)
+		s.nc = s.tls.tls
+	}
+	c.record = nil
 	s.edge.leases.add(s)
 	c.state = moved
 	c.close() // of the loop's descriptor: the connection lives on in nc
@@ -69,19 +85,24 @@ func (c *conn) detach() (*lease, error) {
 func (s *lease) end(exchange func() (reusable bool)) {
 	defer s.edge.leases.remove(s)
 	reusable := exchange()
+	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.nc, &conn{unread: s.unread}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, tls: s.tls}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
-	if tc, ok := s.nc.(*net.TCPConn); ok && reusable {
+	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
+		if s.tls != nil {
+			s.tls.closeNotify()
+		}
 		_ = tc.CloseWrite()
-		timer := time.AfterFunc(lingerTimeout, func() { s.nc.Close() })
-		_, _ = io.Copy(io.Discard, s.nc)
+		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })
+		_, _ = io.Copy(io.Discard, tc)
 		timer.Stop()
 	}
-	s.nc.Close()
+	s.socket.Close()
+	s.source.leave()
 	s.edge.departed()
 }
 
@@ -93,9 +114,34 @@ func (s *lease) write(r grip.Response, length int64) bool {
 	if s.variant&fanout.HeadOnly != 0 && length >= 0 {
 		a = fanout.NewHeadAnswer(r, length)
 	}
+	wire := a.Wire(s.variant)
+	if s.record != nil {
+		s.record.sent(wire)
+	}
 	_ = s.nc.SetWriteDeadline(time.Now().Add(streamStall))
-	_, err := s.nc.Write(a.Wire(s.variant))
+	_, err := s.nc.Write(wire)
+	if err != nil {
+		s.left.Store(true)
+	}
 	return err == nil
+}
+
+// log counts an answer that was broken off, and gives the record to the access
+// log. whole says that the client has got an answer to its end.
+func (s *lease) log(whole bool) {
+	how := endAnswer
+	switch {
+	case whole:
+	case s.left.Load():
+		how = endLeft
+	default:
+		s.edge.brokenOff.Add(1)
+		how = endOrigin
+	}
+	if s.record != nil {
+		s.record.ends(how)
+		s.edge.accessLog.add(s.record)
+	}
 }
 
 // watch reads from a client that has nothing to say, in order to learn when it
@@ -115,10 +161,13 @@ func (s *lease) watch(gone func()) (stop func()) {
 			case errors.Is(err, os.ErrDeadlineExceeded):
 				return // stopped
 			default:
+				s.left.Store(true)
 				gone()
 				return
 			}
 		}
+		s.left.Store(true)
+		s.edge.limited[limitAhead].Add(1)
 		gone()
 	}()
 	return func() {
@@ -128,14 +177,17 @@ func (s *lease) watch(gone func()) (stop func()) {
 	}
 }
 
-// fill reads more from the client, behind what is unread.
+// fill reads more from the client, behind what is unread. The error is
+// os.ErrDeadlineExceeded when the client sends too slowly.
 func (s *lease) fill() error {
 	if len(s.unread) == cap(s.buf) {
 		s.buf = make([]byte, 2*len(s.unread)+32<<10)
 	}
 	kept := copy(s.buf, s.unread)
-	_ = s.nc.SetReadDeadline(time.Now().Add(streamStall))
+	began := time.Now()
+	_ = s.nc.SetReadDeadline(began.Add(s.pace.left))
 	n, err := s.nc.Read(s.buf[kept:])
+	s.pace.came(n, time.Since(began))
 	s.unread = s.buf[:kept+n]
 	if err == nil {
 		_ = s.nc.SetReadDeadline(time.Time{})
@@ -170,6 +222,6 @@ func (ls *leases) cut() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for s := range ls.all {
-		s.nc.Close()
+		s.socket.Close()
 	}
 }

@@ -17,26 +17,33 @@ const linkTries = 5
 
 // ask asks for the next link, no earlier than notBefore; the origin learns how far
 // each channel is known.
-func (s *stream) ask(notBefore time.Time) {
+func (s *stream) ask(notBefore time.Time) { s.put(notBefore, true) }
+
+// askAlone asks once more, for an answer that is shared with nobody.
+func (s *stream) askAlone() { s.put(time.Time{}, false) }
+
+func (s *stream) put(notBefore time.Time, shared bool) {
 	l, void := s.loop, s.ticket
-	service, host, target, err := s.service.resolve(s.secure, s.host, s.target, s.next.URL)
+	service, host, target, err := s.service.resolve(s.base, s.at, s.next.URL)
 	if err != nil {
 		l.edge.log.Warn("a stream ends: its next link leads nowhere", "route", s.service.route.ID, "err", err)
 		s.cut()
 		return
 	}
 	s.state = linking
-	s.put++
+	s.asked++
 	l.links.remove(s)
 	req := &upstream.Request{
 		Service: service, Method: "GET", Host: host, Target: target, Link: true,
 		Last: s.service.known(s.watch.Channels),
 	}
-	req.Key = linkKey(req)
-	put := s.put
+	if shared {
+		req.Key = linkKey(req)
+	}
+	put := s.asked
 	s.ticket = l.edge.origin.Ask(req, notBefore, func(r upstream.Result) {
 		l.post(func() {
-			if s.put != put || s.state != linking {
+			if s.asked != put || s.state != linking {
 				if r.Answer != nil && r.Answer.Body != nil {
 					r.Answer.Body.Close()
 				}
@@ -77,17 +84,16 @@ func (s *stream) linked(r upstream.Result) {
 	}
 }
 
-// askAlone asks once more, for an answer that is shared with nobody.
-func (s *stream) askAlone() { s.ask(time.Now()) }
-
 // append sends an answer's body and does what comes after it.
 func (s *stream) append(answer *upstream.Answer) {
-	if u, err := url.Parse(s.next.URL); err == nil && u.Host == "" {
-		if base, err := url.ParseRequestURI(s.target); err == nil {
-			s.target = base.ResolveReference(u).RequestURI()
-		}
+	if u, err := s.at.Parse(s.next.URL); err == nil {
+		s.at = u
 	}
 	s.obey(answer)
+	if s.key != "" && answer.Hold != nil {
+		s.unlist()
+		s.list(s.service.streamKey(s.base, s.at, s.gone, answer))
+	}
 	begun, err := s.service.begun(answer)
 	if err != nil {
 		s.loop.unfiltered(s.service, err)
@@ -119,11 +125,11 @@ func (s *stream) await(answer *upstream.Answer) {
 	if answer.Body != nil {
 		answer.Body.Close()
 	}
-	c, put := s.loop.edge.cluster, s.put
+	c, put := s.loop.edge.cluster, s.asked
 	c.await(s.service.prefixed(answer.Hold.Channels), func(confirmed time.Time, err error) {
 		s.loop.post(func() {
 			switch {
-			case s.put != put || s.state != linking:
+			case s.asked != put || s.state != linking:
 			case err != nil:
 				s.retryLater()
 			default:
@@ -147,10 +153,10 @@ func (s *stream) retry(f *upstream.Failure) {
 func (s *stream) retryLater() {
 	delay := min(retryFirst<<min(s.failures, 10), retryLast) + rand.N(time.Second)
 	s.failures++
-	put := s.put
+	put := s.asked
 	time.AfterFunc(delay, func() {
 		s.loop.post(func() {
-			if s.put == put && s.state == linking {
+			if s.asked == put && s.state == linking {
 				s.ask(time.Time{})
 			}
 		})
@@ -159,35 +165,41 @@ func (s *stream) retryLater() {
 
 // tellGone lets the origin know that a client has left, if it wants to.
 func (s *stream) tellGone() {
-	s.service.tellGone(s.loop.edge.origin, s.secure, s.host, s.target, s.gone)
+	s.service.tellGone(s.loop.edge.origin, s.base, s.gone)
 }
 
-// tellGone posts to a gone link; "" is none.
-func (s *service) tellGone(origin *upstream.Client, secure bool, host, target, link string) {
+// tellGone posts to a gone link of an answer to the request of that URL; "" is
+// none.
+func (s *service) tellGone(origin *upstream.Client, base *url.URL, link string) {
 	if link == "" {
 		return
 	}
-	if to, host, target, err := s.resolve(secure, host, target, link); err == nil {
+	if to, host, target, err := s.resolve(base, base, link); err == nil {
 		origin.Tell(to, host, target)
 	}
 }
 
-// resolve returns whom to ask for a link, which is relative to the request of
-// that host and target: the service itself, or a host of another name.
-func (s *service) resolve(secure bool, host, target, link string) (up *upstream.Service, toHost, toTarget string, err error) {
-	base, err := url.ParseRequestURI(target)
+// urlOf returns the URL of a request; that of / for a target that is no path.
+func urlOf(secure bool, host, target string) *url.URL {
+	u, err := url.ParseRequestURI(target)
 	if err != nil {
-		base = &url.URL{Path: "/"}
+		u = &url.URL{Path: "/"}
 	}
-	base.Scheme, base.Host = "http", host
+	u.Scheme, u.Host = "http", host
 	if secure {
-		base.Scheme = "https"
+		u.Scheme = "https"
 	}
-	ref, err := url.Parse(link)
+	return u
+}
+
+// resolve returns whom to ask for a link, which is relative to the URL at, on behalf
+// of the request of the URL base: the service itself, if the link leads to the same
+// host, or that of another one.
+func (s *service) resolve(base, at *url.URL, link string) (up *upstream.Service, toHost, toTarget string, err error) {
+	u, err := at.Parse(link)
 	if err != nil {
 		return nil, "", "", err
 	}
-	u := base.ResolveReference(ref)
 	if u.Scheme == base.Scheme && sameHost(u, base) {
 		toHost = u.Host
 		if s.route.AsHost != "" {

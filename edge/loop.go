@@ -8,11 +8,21 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"marquee/fanout"
+	"marquee/grip"
 	"marquee/httpparse"
 )
 
 // turnDeadlines is how many passed deadlines one turn of a loop deals with.
 const turnDeadlines = 512
+
+// Clients may send many requests at once, each of which costs as much as a write.
+// The loop begins the first one that a read brings in any case, at most
+// readRequests of one client in a row, and turnRequests beyond the first ones in
+// a turn: then those who hold, and other clients, come first.
+const (
+	readRequests = 16
+	turnRequests = 256
+)
 
 // tickRechecks is how many asks one loop puts to the origin again in a tick,
 // after items may have been missed.
@@ -28,12 +38,18 @@ type loop struct {
 	bell  *bell
 	shard *fanout.Shard
 	index int // among the edge's loops
+	lag   *lag
+	// held is how long holds have lasted, by mode, observed as they end.
+	held map[grip.HoldMode]*histogram
 
 	// Loop only.
 	parser   *httpparse.Parser
 	wheel    wheel[*conn]
 	due      []*conn // deadlines that have passed, not dealt with
+	clients  []*conn // in no order, each at its conn.place
 	links    wheel[*stream]
+	waiting  []*conn              // for their turn, the first one first; some may have had it
+	beyond   int                  // requests begun since the last turn, beyond the first of each read
 	late     []*stream            // scratch: those whose deadline has passed
 	streams  map[string][]*stream // by key: what others may join
 	agents   map[string]string    // User-Agent values, each once
@@ -41,18 +57,44 @@ type loop struct {
 	answered askList              // those among them that only repeat an answer, oldest first
 	key      []byte               // scratch
 	field    []byte               // scratch
+	plain    []byte               // scratch: a record decrypted
+	records  []byte               // scratch: an answer encrypted
 	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
 	trustedSig   string
 	trustedUntil time.Time
 	now          time.Time // of the last tick
 	draining     bool
+	slow         slowness  // seen since the last tick
+	departure    departure // when draining
 
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
 	repeated atomic.Int64 // requests answered with what was at hand
 	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran
+	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
+	// As of the last tick: items taken from the mailbox and not begun, batches
+	// that are being written or wait for it, and the slow.
+	queued, batches        atomic.Int64
+	slowClients, slowBytes atomic.Int64
+}
+
+// slowness is how many clients are slow, and how many bytes wait for them.
+type slowness struct{ clients, bytes int64 }
+
+// enlist takes a client in, unlist lets it go: of those who are listed, the last
+// one takes its place.
+func (l *loop) enlist(c *conn) {
+	c.place = int32(len(l.clients))
+	l.clients = append(l.clients, c)
+}
+
+func (l *loop) unlist(c *conn) {
+	last := len(l.clients) - 1
+	l.clients[c.place] = l.clients[last]
+	l.clients[c.place].place = c.place
+	l.clients[last] = nil
+	l.clients = l.clients[:last]
 }
 
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
@@ -65,18 +107,56 @@ func (l *loop) post(f func()) {
 }
 
 // turn does a bounded part of the loop's work that no socket event stands for:
-// writing to held clients and passed deadlines.
+// writing to held clients, letting clients go, and passed deadlines.
 func (l *loop) turn() {
 	more := l.shard.Turn()
-	if l.expire() || more {
+	if l.draining {
+		more = l.depart() || more
+	}
+	more = l.expire() || more
+	if l.resume() || more {
 		l.bell.ring()
 	}
+}
+
+// goOn reports whether a connection that has begun some requests in a row may
+// begin one more, and takes account of it.
+func (l *loop) goOn(heads int) bool {
+	if heads >= readRequests || l.beyond >= turnRequests {
+		return false
+	}
+	l.beyond++
+	return true
+}
+
+// resume gives connections that wait for it their turn, and reports whether some
+// are left.
+func (l *loop) resume() (more bool) {
+	l.beyond = 0
+	n := 0
+	for ; n < len(l.waiting) && l.beyond < turnRequests; n++ {
+		c := l.waiting[n]
+		l.waiting[n] = nil
+		l.beyond++
+		c.resume() // may append it again
+	}
+	l.waiting = l.waiting[n:]
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+	}
+	return len(l.waiting) > 0
 }
 
 // tick moves the loop's deadlines on by one tick.
 func (l *loop) tick(now time.Time) {
 	l.now = now
 	l.ticked.Store(now.UnixNano())
+	queued, batches := l.shard.Backlog()
+	l.queued.Store(int64(queued))
+	l.batches.Store(int64(batches))
+	l.slowClients.Store(l.slow.clients)
+	l.slowBytes.Store(l.slow.bytes)
+	l.slow = slowness{}
 	l.due = l.wheel.advance(l.due)
 	for a := l.answered.first; a != nil && now.After(a.until); a = l.answered.first {
 		a.drop()
@@ -89,6 +169,9 @@ func (l *loop) tick(now time.Time) {
 		}
 	}
 	l.shard.Recheck(tickRechecks)
+	if l.draining {
+		l.pace(now)
+	}
 	if l.expire() {
 		l.bell.ring()
 	}
@@ -109,17 +192,4 @@ func (l *loop) expire() (more bool) {
 	}
 	l.due = l.due[n:]
 	return true
-}
-
-// drain answers what is held, closes what is idle, and lets the rest finish:
-// from here on every answer closes its connection.
-func (l *loop) drain() {
-	l.draining = true
-	for l.expire() {
-	}
-	var all []*conn
-	l.wheel.each(func(c *conn) { all = append(all, c) })
-	for _, c := range all {
-		c.drain()
-	}
 }

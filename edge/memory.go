@@ -284,15 +284,6 @@ func (l *loop) cutSlow() {
 	for freed, i := 0, 0; freed < all/2; i++ {
 		freed += slow[i].waiting()
 		l.edge.memory.cut.Add(1)
-		slow[i].abort()
+		slow[i].cutOff(endMemory)
 	}
-}
-
-// waiting returns the bytes that wait for a client who reads slowly.
-func (c *conn) waiting() int {
-	n := c.gc.OutboundBuffered()
-	if c.tail != nil {
-		n += c.tail.bytes
-	}
-	return n
 }

@@ -71,7 +71,7 @@ func (p *process) wantShed(h *headline) {
 	in.wantHeader("Retry-After", "5")
 	in.wantBody("No room for more clients.\n")
 	in.wantClosed()
-	if n := p.metric("marquee_holds_refused_total"); n != 1 {
+	if n := p.metric(`marquee_drops_total{reason="no_memory",what="request"}`); n != 1 {
 		p.t.Errorf("%v refused holds are counted, want 1", n)
 	}
 	h.change()
@@ -185,7 +185,7 @@ func TestCutSlow(t *testing.T) {
 	if n == 0 || n == slow || after > before/2 {
 		t.Errorf("%d slow clients and %d bytes that wait are left, of %d and %d, want half", n, after, slow, before)
 	}
-	r.waitMetric("marquee_memory_cut_off_total", float64(slow-n))
+	r.waitMetric(`marquee_drops_total{reason="memory",what="client"}`, float64(slow-n))
 	quick.get("/quick")
 	quick.wantStatus(200)
 }

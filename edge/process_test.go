@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ type process struct {
 func startProcess(t *testing.T, origin string, args ...string) *process {
 	t.Helper()
 	clearEnv(t)
-	return startCommand(t, exec.Command(os.Args[0], processArgs(origin, args)...))
+	return startCommand(t, exec.Command(os.Args[0], slices.Concat(processArgs(origin, args), secureArgs(t))...))
 }
 
 // processArgs are the arguments of such an edge.
@@ -78,7 +79,10 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		}
 	})
 	at := await(t, log.readyCh, "the edge's start")
-	p.address, p.control = at.Listen, "http://"+at.Control
+	p.address, p.secure, p.control = at.Listen, at.ListenTLS, "http://"+at.Control
+	if clientTLS != nil {
+		p.address = at.ListenTLS
+	}
 	return p
 }
 
@@ -110,7 +114,7 @@ func TestTerminate(t *testing.T) {
 					hang(req, goCh)
 				}
 				h.ServeHTTP(w, req)
-			})), "-share-all", "-drain-timeout", "30s")
+			})), "-share-all", "-drain-spread", "1s", "-drain-timeout", "30s")
 			idle := p.dial()
 			idle.get(headlinePath)
 			idle.wantAnswer(200, headlineBody(1))
@@ -321,5 +325,44 @@ func TestBigUpload(t *testing.T) {
 		t.Errorf("the edge grew from %d MB to %d MB", before>>20, most>>20)
 	} else {
 		t.Logf("the edge grew from %d MB to %d MB", before>>20, most>>20)
+	}
+}
+
+// While it is about to drain the edge serves as before, but says that it is not well
+// to whoever sends clients; a second signal ends it at once.
+func TestDrainDelay(t *testing.T) {
+	h := &headline{id: 1}
+	p := startProcess(t, serve(t, h), "-drain-delay", "10m")
+	early := p.poll(1, 1)[0]
+	p.waitHolds(1)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		resp, err := web.Get(p.control + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 503 {
+			return fmt.Errorf("/healthz says %d, want 503", resp.StatusCode)
+		}
+		return nil
+	})
+	late := p.poll(1, 1)[0]
+	p.waitHolds(2)
+	p.publish(headlineItem(h.change()))
+	for _, c := range []*client{early, late} {
+		c.wantStatus(200)
+		c.wantHeader("Connection")
+		c.wantBody(headlineBody(2))
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	early.wantCut()
+	await(t, p.exitCh, "the end of the process")
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, want it ended by the second signal", p.cmd.ProcessState)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -18,7 +19,8 @@ const receiptWait = 5 * time.Second
 // errBodyCutOff is seen by those who close only their side, too early.
 var errBodyCutOff = &refusal{http.StatusBadRequest, "Request body could not be read."}
 
-// published is the answer to a publisher who accepts JSON.
+// published is the answer to a publisher who accepts JSON. Its receipts are of the
+// clients of this process, also while another one of a hand-over has some.
 type published struct {
 	Message  string           `json:"message"`
 	Receipts []fanout.Receipt `json:"receipts"`
@@ -34,7 +36,7 @@ func (c *control) publish(w http.ResponseWriter, r *http.Request) {
 		items, err = grip.ParseItems(body)
 	}
 	if err != nil {
-		c.edge.metrics.refusedPublishes.Inc()
+		c.edge.metrics.refusedPublishes.Add(1)
 		reply(w, http.StatusBadRequest, plainText, err.Error())
 		return
 	}
@@ -80,14 +82,29 @@ func readPublish(r *http.Request) ([]byte, error) {
 func (e *edge) publishAll(items []grip.Item, deliveries []*fanout.Delivery, fates []fanout.Fate) (warning string) {
 	for i, item := range items {
 		deliveries[i], fates[i] = e.publishItem(item)
-		if e.cluster != nil {
-			if err := e.cluster.publish(item); err != nil {
-				warning = "published to the clients of this edge only: " + err.Error()
+	}
+	return e.passOn(items)
+}
+
+// passOn gives items that were published here to the other edges of the cluster,
+// and to the other process of a hand-over, if it does not have them from there.
+// It logs, and returns, why somebody did not get them; "" when all did.
+func (e *edge) passOn(items []grip.Item) (warning string) {
+	var err error
+	if e.cluster != nil {
+		for _, item := range items {
+			if failed := e.cluster.publish(item); failed != nil {
+				e.localItems.Add(1)
+				err = failed
 			}
 		}
 	}
-	if warning != "" {
-		e.log.Warn(warning)
+	if e.cluster == nil || err != nil {
+		err = errors.Join(err, e.tell(items, nil))
+	}
+	if err != nil {
+		warning = "published to the clients of this edge only: " + err.Error()
+		e.log.Debug(warning)
 	}
 	return warning
 }

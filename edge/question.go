@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -14,11 +15,16 @@ import (
 // noRoute is what a client is told for whose request there is no route.
 const noRoute = "Route not found"
 
+// noEvents is what a client is told that speaks as a GRIP proxy which carries a
+// WebSocket over HTTP: to such a target only proxies may.
+const noEvents = "Client not allowed to send WebSocket events directly."
+
 // way is where a request goes.
 type way struct {
 	service *service // nil for nowhere
 	secure  bool     // it counts as one over TLS
 	trusted bool     // another GRIP proxy has signed it
+	events  bool     // it is refused with noEvents
 }
 
 // question is what a client wants to know, made of its request: what others who
@@ -35,9 +41,9 @@ type question struct {
 // way finds a request's route, and notes who asks.
 func (l *loop) way(c *conn, req *httpparse.Request) way {
 	e := l.edge
-	var w way
+	w := way{secure: c.tls != nil}
 	if e.cfg.Forwarding.AcceptProto {
-		w.secure = e.cfg.Forwarding.secure(l.header(req), false)
+		w.secure = e.cfg.Forwarding.secure(l.header(req), w.secure)
 	}
 	w.service = e.routing.Load().service(w.secure, req)
 	if w.service == nil {
@@ -52,9 +58,21 @@ func (l *loop) way(c *conn, req *httpparse.Request) way {
 			c.agent = l.agent(f.Value)
 		case equalFold(f.Name, "grip-sig"):
 			w.trusted = w.trusted || l.trusts(f.Value)
+		case equalFold(f.Name, "content-type"):
+			w.events = w.events || w.service.overHTTP && isEvents(f.Value)
 		}
 	}
+	w.events = w.events && !w.trusted
+	if r := c.record; r != nil {
+		r.route, r.agent = w.service.route.ID, c.agent
+	}
 	return w
+}
+
+// isEvents reports whether a content is what a GRIP proxy tells of a WebSocket.
+func isEvents(contentType []byte) bool {
+	kind, _, _ := bytes.Cut(contentType, []byte(";"))
+	return bytes.EqualFold(bytes.TrimSpace(kind), []byte("application/websocket-events"))
 }
 
 // maxAgents bounds the User-Agent values that a loop keeps; with one more it
@@ -97,28 +115,32 @@ func (l *loop) trusts(sig []byte) bool {
 
 // question makes a client's question. An error is for the client: a bad request.
 func (l *loop) question(c *conn, req *httpparse.Request, w way) (*question, error) {
-	q := &question{
-		service: w.service, req: l.request(c, req, w),
-		target: string(req.Target), secure: w.secure,
-	}
+	q := &question{service: w.service, target: string(req.Target), secure: w.secure}
+	asked := method(req.Method)
+	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	if !w.service.crossOrigin {
+		q.req = l.request(c, req, w, asked, q.target, came)
 		return q, nil
 	}
-	cross := newCrossOrigin(q.req.Header)
+	cross := newCrossOrigin(came)
 	q.finish = &fanout.Finish{
 		Key:   strings.Join(append([]string{"cors", cross.origin, cross.method}, cross.headers...), "\n"),
 		Apply: cross.apply,
 	}
-	if req.HasBody() {
+	var script *jsonpRequest
+	if !req.HasBody() {
+		var err error
+		if script, err = readJSONP(&w.service.route.JSONP, asked, q.target, came); err != nil {
+			return nil, err
+		}
+	}
+	if script == nil {
+		q.req = l.request(c, req, w, asked, q.target, came)
 		return q, nil
 	}
-	script, err := readJSONP(&w.service.route.JSONP, q.req.Method, q.target, q.req.Header)
-	if script == nil || err != nil {
-		return q, err
-	}
 	q.target = script.target
-	q.req.Method, q.req.Target = script.method, w.service.route.Target(script.target)
-	q.req.Header, q.req.Body = script.header, script.body
+	q.req = l.request(c, req, w, script.method, script.target, script.header)
+	q.req.Body = script.body
 	q.finish = &fanout.Finish{
 		Key:   "jsonp\n" + script.answer.callback + "\n" + string(rune('a'+script.answer.mode)),
 		Whole: true, Apply: script.answer.wrap,
@@ -151,5 +173,5 @@ func (q *question) share(l *loop) {
 		}
 	}
 	q.req.Key = b.String()
-	q.key = string(appendSerial(nil, q.service)) + q.req.Key + "\n\n" + q.finish.Key
+	q.key = string(appendSerial(nil, q.service, q.secure)) + q.req.Key + "\n\n" + q.finish.Key
 }

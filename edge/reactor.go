@@ -58,6 +58,7 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 			if n%int(time.Second/tick) == 0 {
 				e.hub.Tick()
 				e.tracker.sweep(now)
+				e.sources.sweep()
 				e.unaccepted.sweep(e.log, now)
 				e.crowded.sweep(e.log, now)
 			}

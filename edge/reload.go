@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,8 +18,8 @@ import (
 	"marquee/route"
 )
 
-// reloadDelay is how long the routes file must have been left alone before it is
-// read: whoever writes it does so in several steps.
+// reloadDelay is how long files must have been left alone before they are read:
+// whoever writes them does so in several steps.
 const reloadDelay = 200 * time.Millisecond
 
 // reloadRetry is when they are read again that could not be for want of file
@@ -59,50 +62,155 @@ func (c *Config) routes() (*route.Table, error) {
 	return route.Parse(name, text)
 }
 
-// reloadLoop reads the routes again on SIGHUP, and when their file has changed,
-// until ctx ends. What cannot be read is logged, and the old routes stay.
-func (e *edge) reloadLoop(ctx context.Context) error {
-	hangupCh := make(chan os.Signal, 1)
-	signal.Notify(hangupCh, syscall.SIGHUP)
-	defer signal.Stop(hangupCh)
-	var changeCh <-chan fsnotify.Event
-	var errorCh <-chan error
+// followed is a group of files that are read again together when one of them has
+// changed.
+type followed struct {
+	files func() []string // their paths, which may change too
+	// read reads them. news: what is wrong has not been logged yet. It reports
+	// whether they are to be read again soon, for want of file descriptors.
+	read  func(news bool) (again bool)
+	last  [sha256.Size]byte // of their contents
+	again bool              // what read reported
+}
+
+// routeFiles returns the paths of the routes file, and of the keys and certificates
+// that the routes in force name.
+func (e *edge) routeFiles() []string {
+	var all []string
 	if e.cfg.Routes != "" {
-		w, err := fsnotify.NewWatcher()
-		if err == nil {
-			defer w.Close()
-			// The folder: editors put a new file in the old one's place.
-			err = w.Add(filepath.Dir(e.cfg.Routes))
-		}
-		if err != nil {
-			e.log.Warn("changes of the routes file are not noticed, send SIGHUP after one", "err", err)
-		} else {
-			changeCh, errorCh = w.Events, w.Errors
+		all = append(all, e.cfg.Routes)
+	}
+	for _, rt := range e.routing.Load().table.Routes() {
+		for _, t := range rt.Targets {
+			all = append(all, t.Files()...)
 		}
 	}
-	last, _ := os.ReadFile(e.cfg.Routes)
+	return all
+}
+
+// follows reports whether there are files to follow.
+func (f *followed) follows() bool { return len(f.files()) > 0 }
+
+// sum returns a hash of what the files contain, and of which cannot be read.
+func (f *followed) sum() (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	for _, path := range f.files() {
+		text, err := os.ReadFile(path)
+		fmt.Fprintf(hash, "%q %d %t\n", path, len(text), err == nil)
+		_, _ = hash.Write(text)
+	}
+	hash.Sum(sum[:0])
+	return sum
+}
+
+// follow reads the files again if they have changed, or always when forced to.
+// Files that a change has named for the first time count as changed the next time.
+func (f *followed) follow(forced bool) {
+	if sum := f.sum(); forced || f.again || sum != f.last {
+		f.last = sum
+		f.again = f.read(!f.again)
+	}
+}
+
+// reloader reads routes and certificates again when they have changed, and on
+// SIGHUP.
+type reloader struct {
+	log        *slog.Logger
+	accessLog  *accessLog // opened again on SIGHUP
+	supervisor *supervisor
+	hangupCh   chan os.Signal
+	watcher    *fsnotify.Watcher // nil for none
+	groups     []*followed
+}
+
+// newReloader notices changes from now on.
+func (e *edge) newReloader() *reloader {
+	r := &reloader{log: e.log, accessLog: e.accessLog, supervisor: &e.supervisor, hangupCh: make(chan os.Signal, 1)}
+	signal.Notify(r.hangupCh, syscall.SIGHUP)
+	r.groups = []*followed{{files: e.routeFiles, read: e.reload}}
+	if e.certificates != nil {
+		r.groups = append(r.groups, &followed{files: e.certificates.files, read: e.reloadCertificates})
+	}
+	if slices.ContainsFunc(r.groups, (*followed).follows) {
+		var err error
+		if r.watcher, err = fsnotify.NewWatcher(); err != nil {
+			r.log.Warn("changes of files are not noticed, send SIGHUP after one", "err", err)
+		}
+	}
+	r.watch()
+	for _, f := range r.groups {
+		f.last = f.sum()
+	}
+	return r
+}
+
+// run reads again until ctx ends. What cannot be read is logged, and the old ones
+// stay.
+func (r *reloader) run(ctx context.Context) {
+	var changeCh <-chan fsnotify.Event
+	var errorCh <-chan error
+	if r.watcher != nil {
+		changeCh, errorCh = r.watcher.Events, r.watcher.Errors
+	}
 	var dueCh <-chan time.Time
-	again := false // for want of file descriptors
-	reload := func() {
-		if again = e.reload(!again); again {
+	follow := func(forced bool) {
+		if r.follow(forced) {
 			dueCh = time.After(reloadRetry)
 		}
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-hangupCh:
-			reload()
+			return
+		case <-r.hangupCh:
+			r.supervisor.reloading()
+			r.accessLog.reopen()
+			follow(true)
+			r.supervisor.ready()
 		case <-changeCh:
 			dueCh = time.After(reloadDelay)
 		case err := <-errorCh:
-			e.log.Warn("changes of the routes file may go unnoticed", "err", err)
+			r.log.Warn("changes of files may go unnoticed", "err", err)
 		case <-dueCh:
 			dueCh = nil
-			if text, err := os.ReadFile(e.cfg.Routes); err != nil || string(text) != string(last) || again {
-				last = text
-				reload()
+			follow(false)
+		}
+	}
+}
+
+// close ends the reloader, which must not run any more.
+func (r *reloader) close() {
+	signal.Stop(r.hangupCh)
+	if r.watcher != nil {
+		r.watcher.Close()
+	}
+}
+
+// follow lets each group follow its files. It reports whether one is to be read
+// again soon.
+func (r *reloader) follow(forced bool) (again bool) {
+	for _, f := range r.groups {
+		f.follow(forced)
+		again = again || f.again
+	}
+	r.watch()
+	return again
+}
+
+// watch makes the watcher notice changes of all files. It watches their folders:
+// editors put a new file in the old one's place.
+func (r *reloader) watch() {
+	if r.watcher == nil {
+		return
+	}
+	for _, f := range r.groups {
+		for _, path := range f.files() {
+			folder := filepath.Dir(path)
+			if slices.Contains(r.watcher.WatchList(), folder) {
+				continue
+			}
+			if err := r.watcher.Add(folder); err != nil {
+				r.log.Warn("changes of a file are not noticed, send SIGHUP after one", "file", path, "err", err)
 			}
 		}
 	}
@@ -119,7 +227,7 @@ func (e *edge) reload(news bool) (again bool) {
 		for _, line := range bad.Lines {
 			e.log.Error("bad routes file, the old routes stay", "file", bad.File, "line", line.Line, "reason", line.Reason)
 		}
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case noFilesLeft(err):
 		if news {
 			e.log.Error("cannot read the routes, the old ones stay until it succeeds", "err", err)
 		}
@@ -130,4 +238,19 @@ func (e *edge) reload(news bool) (again bool) {
 		e.log.Info("routes loaded", "routes", len(e.routing.Load().services))
 	}
 	return false
+}
+
+// reloadCertificates reads the certificates for clients again.
+func (e *edge) reloadCertificates(news bool) (again bool) {
+	err := e.certificates.read()
+	again = noFilesLeft(err)
+	if err != nil && news {
+		e.log.Error("cannot read the TLS certificates, the old ones stay", "err", err)
+	}
+	return again
+}
+
+// noFilesLeft reports whether err is a want of file descriptors.
+func noFilesLeft(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

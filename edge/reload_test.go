@@ -1,14 +1,18 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"marquee/grip"
 )
@@ -132,4 +136,37 @@ func TestHangup(t *testing.T) {
 	p.waitLog(`"msg":"routes loaded"`, `"routes":1`)
 	c.get("/")
 	c.wantAnswer(200, "one")
+}
+
+// The files that routes name are followed like the routes: here, the authority of
+// an https origin.
+func TestReloadAuthority(t *testing.T) {
+	certPEM, keyPEM := authority.issue(t, "127.0.0.1", time.Hour)
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(named("secure"))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	writeRoutes(t, file, string(newIssuer().pem))
+	wantNoLeaks(t)
+	r := startEdge(t, "replaced", func(c *Config) {
+		c.Origin, c.Route = "", []string{"* " + s.Listener.Addr().String() + ",ssl,trust_connect_host,ca=" + file}
+	})
+	c := r.dial()
+	c.get("/")
+	c.wantAnswer(502, "Error while proxying to origin.\n")
+	r.waitLog(`"level":"WARN"`, "origin gives no good answer", "not trusted", "ca=FILE")
+	writeRoutes(t, file, string(authority.pem))
+	r.waitLog(`"msg":"routes loaded"`)
+	c.get("/")
+	c.wantAnswer(200, "secure")
+	writeRoutes(t, file, "nonsense")
+	r.waitLog(`"level":"ERROR"`, "the old ones stay", file)
+	c.get("/")
+	c.wantAnswer(200, "secure")
 }

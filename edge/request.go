@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +26,9 @@ const viaEntry = "1.1 marquee"
 // readHead reads one request head and acts on it. It reports whether there may
 // be more to do on the connection right now.
 func (c *conn) readHead() bool {
-	if c.slow {
+	if c.slow || c.waits {
 		c.limitAhead()
-		return false // the deadline takes it up again
+		return false // the deadline takes it up again, or its turn
 	}
 	in := c.inbound()
 	if len(in) == 0 {
@@ -38,6 +40,9 @@ func (c *conn) readHead() bool {
 	case nil:
 	case *httpparse.Error:
 		c.loop.edge.malformed.Add(1)
+		if e.Status == http.StatusRequestHeaderFieldsTooLarge {
+			c.loop.edge.limited[limitHead].Add(1)
+		}
 		c.refuse(e.Status, e.Reason)
 		return true
 	default: // httpparse.ErrNeedMore
@@ -47,15 +52,36 @@ func (c *conn) readHead() bool {
 		return false
 	}
 	c.loop.requests.Add(1)
+	c.record = c.loop.edge.accessLog.begin(c, req)
 	c.minor = uint8(req.Minor)
 	c.hold.Variant = c.loop.variant(req)
+	wait := c.source.take()
 	switch {
+	case wait > 0:
+		c.tooMany(req, n, wait)
 	case req.HasBody():
 		c.beginBody(req, n)
 	default:
 		c.begin(req, n)
 	}
 	return true
+}
+
+// tooMany refuses a request, whose head is n bytes long, because its address has
+// made too many. There will be room in wait.
+func (c *conn) tooMany(req *httpparse.Request, n int, wait time.Duration) {
+	c.loop.edge.limited[limitRequests].Add(1)
+	if req.HasBody() {
+		c.hold.Variant |= fanout.Close
+	}
+	c.consume(n)
+	c.ends(endRefused)
+	r := plain(http.StatusTooManyRequests, "Too many requests from your address.")
+	r.Header = append(r.Header, field("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second))))
+	if c.replyWith(r); c.state == reading && !c.slow {
+		c.waits = true
+		c.loop.wheel.set(c, refusedPause)
+	}
 }
 
 // begin acts on a request without content, whose head is n bytes long.
@@ -67,9 +93,19 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 		c.reply(http.StatusBadGateway, noRoute)
 		return
 	}
+	if way.events {
+		c.consume(n)
+		c.reply(http.StatusForbidden, noEvents)
+		return
+	}
+	if way.service.route.MaxHead > 0 && n > way.service.route.MaxHead {
+		c.consume(n)
+		c.refuseHead(way.service)
+		return
+	}
 	shared := l.edge.cfg.ShareAll && shareable(req) && !way.trusted
 	if shared && !way.service.crossOrigin {
-		l.appendKey(req, way.service)
+		l.appendKey(req, way)
 		if a := l.joinable(l.key); a != nil {
 			c.consume(n)
 			l.joined.Add(1)
@@ -118,19 +154,35 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 		c.refuse(http.StatusBadGateway, noRoute)
 		return
 	}
+	if way.events {
+		c.consume(n)
+		c.refuse(http.StatusForbidden, noEvents)
+		return
+	}
+	s := way.service
+	switch {
+	case s.route.MaxHead > 0 && n > s.route.MaxHead:
+		c.consume(n)
+		c.refuseHead(s)
+		return
+	case s.maxBody > 0 && req.ContentLength > s.maxBody:
+		c.consume(n)
+		c.refuseBody(s.maxBody)
+		return
+	}
 	q, err := c.loop.question(c, req, way)
 	if err != nil {
 		c.consume(n)
 		c.refuse(http.StatusBadRequest, err.Error())
 		return
 	}
-	c.pending = &pending{q: q, body: req.Body()}
+	c.pending = &pending{q: q, body: req.Body(), most: s.maxBody, pace: newPace(bodyTimeout), since: c.loop.wheel.now}
 	length := req.ContentLength
 	expects := req.ExpectContinue
 	c.consume(n)
 	if expects {
 		// The content is wanted in any case: the origin will be asked.
-		if _, _ = c.gc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
+		if c.send([]byte("HTTP/1.1 100 Continue\r\n\r\n")); c.state == closed {
 			return
 		}
 	}
@@ -144,31 +196,58 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	c.loop.wheel.set(c, bodyTimeout)
 }
 
+// refuseHead answers a request whose head is longer than its route takes.
+func (c *conn) refuseHead(s *service) {
+	c.loop.edge.limited[limitHead].Add(1)
+	c.refuse(http.StatusRequestHeaderFieldsTooLarge,
+		fmt.Sprintf("The request head is longer than %d bytes.", s.route.MaxHead))
+}
+
+// refuseBody answers a request whose content is longer than most bytes. The
+// connection ends, and what is still to come of the content is not waited for
+// (RFC 9110 §15.5.14).
+func (c *conn) refuseBody(most int64) {
+	c.loop.edge.limited[limitBody].Add(1)
+	c.refuse(http.StatusRequestEntityTooLarge, longContent(most).Error())
+}
+
 // readBody collects content. It reports whether there may be more to do on the
 // connection right now.
 func (c *conn) readBody() bool {
 	p := c.pending
+	in, came := c.inbound(), 0
 	for !p.body.Done() {
-		in := c.inbound()
-		data, n, err := p.body.Next(in)
-		if e, ok := err.(*httpparse.Error); ok {
+		data, n, err := p.body.Next(in[came:])
+		came += n
+		p.content = append(p.content, data...)
+		switch e, malformed := err.(*httpparse.Error); {
+		case malformed:
+			c.consume(came)
 			c.loop.edge.malformed.Add(1)
 			c.pending = nil
 			c.refuse(e.Status, e.Reason)
 			return true
-		}
-		p.content = append(p.content, data...)
-		c.consume(n)
-		switch {
+		case p.most > 0 && int64(len(p.content)) > p.most:
+			c.consume(came)
+			c.pending = nil
+			c.refuseBody(p.most)
+			return true
 		case len(p.content) > maxContent:
+			c.consume(came)
 			c.upload()
 			return false
-		case n > 0:
-			c.loop.wheel.set(c, bodyTimeout)
-		case !p.body.Done():
+		case n == 0 && !p.body.Done():
+			c.consume(came)
+			if came > 0 {
+				now := c.loop.wheel.now
+				p.pace.came(came, time.Duration(now-p.since)*tick)
+				p.since = now
+				c.loop.wheel.set(c, p.pace.left)
+			}
 			return false
 		}
 	}
+	c.consume(came)
 	c.pending = nil
 	p.q.req.Body = p.content
 	c.put(p.q)
@@ -198,8 +277,8 @@ func (l *loop) variant(req *httpparse.Request) fanout.Variant {
 
 // appendKey makes, in l.key, what requests must have in common to share an
 // answer: the service, method, host, target, and every field that can change it.
-func (l *loop) appendKey(req *httpparse.Request, s *service) {
-	k := appendSerial(l.key[:0], s)
+func (l *loop) appendKey(req *httpparse.Request, w way) {
+	k := appendSerial(l.key[:0], w.service, w.secure)
 	k = append(k, req.Method...)
 	k = append(k, ' ')
 	k = appendLower(k, req.Host)
@@ -220,13 +299,48 @@ func (l *loop) appendKey(req *httpparse.Request, s *service) {
 
 // removed reports whether a request field, its name in lower case, ends at the
 // edge: it is for this connection only, or the edge writes it itself, or it
-// would let a client speak as a GRIP proxy.
+// would let a client speak as a GRIP proxy, or it poses as one of these.
 func removed(req *httpparse.Request, name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
-	return bytes.HasPrefix(name, []byte("grip-")) || req.IsHopByHop(name)
+	return ofProxy(name) || disguised(name) || req.IsHopByHop(name)
+}
+
+// ofProxy reports whether only GRIP proxies send a field of that name, in lower
+// case: to say who they are and how far they are (GRIP §1.1), or, in requests of
+// their own, what they know of a subscription (the filters http-check and
+// http-modify) or of a WebSocket.
+func ofProxy(name []byte) bool {
+	switch string(name) {
+	case "sub-meta", "pub-meta":
+		return true
+	}
+	return bytes.HasPrefix(name, []byte("grip-")) || bytes.HasPrefix(name, []byte("meta-"))
+}
+
+// disguised reports whether a name in lower case stands for that of a field which
+// proxies write or remove, where - and _ are the same: such is what programs see
+// of a request that are run by CGI's rules (RFC 3875 §4.1.18), and many frameworks
+// keep to them.
+func disguised(name []byte) bool {
+	if bytes.IndexByte(name, '_') < 0 {
+		return false
+	}
+	var buf [32]byte // longer than what is looked for
+	plain := buf[:copy(buf[:], name)]
+	for i, c := range plain {
+		if c == '_' {
+			plain[i] = '-'
+		}
+	}
+	switch string(plain) {
+	case "content-length", "transfer-encoding", "accept-encoding", "keep-alive",
+		"proxy-connection", "proxy-authorization", "cdn-loop":
+		return true
+	}
+	return ofProxy(plain) || bytes.HasPrefix(plain, []byte("x-forwarded-")) || bytes.HasPrefix(plain, []byte(origPrefix))
 }
 
 // header returns a request's fields as they came, apart from the connection's
@@ -250,11 +364,11 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 	return h
 }
 
-// request makes what the origin is asked (GRIP §1.1).
-func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request {
+// request makes what the origin is asked (GRIP §1.1), of what the client has asked:
+// req is where that comes from, and came its fields without Host.
+func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target string, came grip.Header) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	came := l.header(req).Without(func(name string) bool { return strings.EqualFold(name, "Host") })
 	h := withFields(came, rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)
@@ -263,7 +377,7 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	h = h.Without(func(name string) bool {
 		l.field = appendLower(l.field[:0], []byte(name))
-		return removed(req, l.field) && !(w.trusted && bytes.HasPrefix(l.field, []byte("grip-")))
+		return removed(req, l.field) && !(w.trusted && ofProxy(l.field))
 	})
 	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
 	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))
@@ -272,8 +386,8 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way) *upstream.Request
 	}
 	return &upstream.Request{
 		Service: w.service.up,
-		Method:  method(req.Method),
-		Target:  rt.Target(string(req.Target)),
+		Method:  method,
+		Target:  rt.Target(target),
 		Host:    host,
 		Header:  h,
 		Trusted: w.trusted,

@@ -76,13 +76,23 @@ func withDescriptor(nc net.Conn, f func(fd int)) {
 	}
 }
 
-// turnAway answers a client for whom there is no room, and closes the connection
-// (RFC 9112 §9.6): without a reset if it can.
-func (e *edge) turnAway(nc net.Conn, why string) {
+// turnAway answers a client for whom there is no room.
+func (e *edge) turnAway(nc net.Conn, secure bool, why string) {
 	e.refused.Add(1)
 	e.crowded.seen(e.log, "reason", why, "connections", e.connections.Load())
+	e.dismiss(nc, secure, e.full)
+}
+
+// dismiss gives a client that is not let in its only answer, and closes the
+// connection (RFC 9112 §9.6): without a reset if it can. One who speaks TLS gets no
+// answer: a handshake for each of them would take the time of those inside.
+func (e *edge) dismiss(nc net.Conn, secure bool, farewell *fanout.Answer) {
+	if secure {
+		nc.Close()
+		return
+	}
 	if e.refusing.Add(1) <= politeRefusals && filesLeft(nc, spareFiles-politeRefusals) {
-		if _, err := e.reactor.EnrollContext(nc, &conn{turnedAway: true}); err != nil {
+		if _, err := e.reactor.EnrollContext(nc, &conn{farewell: farewell}); err != nil {
 			e.refusing.Add(-1)
 		}
 		return
@@ -90,7 +100,7 @@ func (e *edge) turnAway(nc net.Conn, why string) {
 	e.refusing.Add(-1)
 	defer nc.Close()
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Millisecond)) // an empty socket takes it at once
-	_, _ = nc.Write(e.full.Wire(fanout.Close))
+	_, _ = nc.Write(farewell.Wire(fanout.Close))
 	// What is unread when a socket is closed makes the kernel reset it.
 	withDescriptor(nc, func(fd int) {
 		var request [4 << 10]byte
@@ -107,6 +117,7 @@ func (c *conn) unwanted() bool { return !c.admitted && c.loop.edge.memory.scarce
 func (c *conn) turnHoldAway() {
 	e := c.loop.edge
 	e.memory.refused.Add(1)
+	c.ends(endRefused)
 	c.leave(c.state)
 	c.hold.Variant |= fanout.Close
 	c.respond(e.full.Wire(c.hold.Variant))
@@ -115,6 +126,14 @@ func (c *conn) turnHoldAway() {
 // fullAnswer is what a client gets for whom there is no room.
 func fullAnswer() *fanout.Answer {
 	r := plain(http.StatusServiceUnavailable, "No room for more clients.")
+	r.Header = append(r.Header, field("Retry-After", "5"))
+	return fanout.NewAnswer(r)
+}
+
+// tooManyAnswer is what a client gets whose address has all the connections that
+// it may have (RFC 6585 §4).
+func tooManyAnswer() *fanout.Answer {
+	r := plain(http.StatusTooManyRequests, "Too many connections from your address.")
 	r.Header = append(r.Header, field("Retry-After", "5"))
 	return fanout.NewAnswer(r)
 }

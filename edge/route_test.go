@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -230,5 +232,37 @@ func TestDebugAnswers(t *testing.T) {
 		if err != nil || (body != "Error while proxying to origin.\n") != tells {
 			t.Errorf("%s: body %q, %v, want the reason: %v", host, body, err, tells)
 		}
+	}
+}
+
+// What a script sends in _headers is treated as if the client had sent it in its
+// own: a route's fields stand instead, and what is the edge's to say stays so
+// (GRIP reference 1.1, 10.1).
+func TestJSONPHeadersAreTheClients(t *testing.T) {
+	headerCh := make(chan http.Header, 1)
+	h := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { headerCh <- req.Header })
+	sent := `{"X-Tenant":"other","X-Gone":"1","X-Forwarded-Proto":"https","CDN-Loop":"other","eb9bf0f5-X-A":"1","X-A":"2"}`
+	for _, tt := range []struct {
+		options string
+		want    map[string]string
+	}{
+		{"", map[string]string{"Eb9bf0f5-X-A": "", "Eb9bf0f5-X-Tenant": ""}},
+		{",orig_headers", map[string]string{"Eb9bf0f5-X-A": "2|1", "Eb9bf0f5-X-Tenant": "own"}},
+	} {
+		t.Run(tt.options, func(t *testing.T) {
+			r := newRouteRig(t, h, time.Minute, []string{`*,aco,header="X-Tenant: own",header="X-Gone:"` + tt.options},
+				"-set-x-forwarded-protocol", "proto-only", "-cdn-loop", "edge")
+			c := r.dial()
+			c.get("/?callback=f&_headers=" + url.PathEscape(sent))
+			c.wantStatus(200)
+			got := await(t, headerCh, "the request at the origin")
+			want := map[string]string{"X-Tenant": "own", "X-Gone": "", "X-Forwarded-Proto": "", "Cdn-Loop": "other, edge", "X-A": "2"}
+			maps.Copy(want, tt.want)
+			for name, value := range want {
+				if values := strings.Join(got.Values(name), "|"); values != value {
+					t.Errorf("origin got %s: %q, want %q", name, values, value)
+				}
+			}
+		})
 	}
 }

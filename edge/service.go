@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"marquee/fanout"
@@ -22,7 +23,9 @@ type service struct {
 	route       *route.Route
 	up          *upstream.Service
 	crossOrigin bool
+	overHTTP    bool // some target wants WebSockets carried over HTTP
 	debug       bool
+	maxBody     int64 // bytes that a request's content may have; 0 for any number
 	// serial tells services apart, in the keys of requests.
 	serial uint64
 	counts *routeCounts
@@ -121,6 +124,9 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", rt.ID, err)
 		}
+		if rt.MaxHead > e.cfg.Limits.MaxHead {
+			return nil, fmt.Errorf("route %s: max_head is %d: -max-head lets no head have more than %d bytes", rt.ID, rt.MaxHead, e.cfg.Limits.MaxHead)
+		}
 		c := counts[rt.ID]
 		if c == nil {
 			c = newRouteCounts(rt.ID, e.cfg.Loops)
@@ -128,7 +134,12 @@ func (e *edge) newRouting(table *route.Table, old *routing) (*routing, error) {
 		}
 		r.services[rt] = &service{
 			route: rt, up: up, counts: c, serial: serials.Add(1),
+			overHTTP:    slices.ContainsFunc(rt.Targets, func(t route.Target) bool { return t.OverHTTP }),
 			crossOrigin: rt.CrossOrigin || e.cfg.AutoCrossOrigin, debug: rt.Debug || e.cfg.Debug,
+			maxBody: e.cfg.Limits.MaxBody,
+		}
+		if rt.MaxBody > 0 {
+			r.services[rt].maxBody = rt.MaxBody
 		}
 	}
 	return r, nil
@@ -155,7 +166,7 @@ func (e *edge) newUpstream(rt *route.Route) (*upstream.Service, error) {
 		cfg.Targets = append(cfg.Targets, upstream.Target{
 			Address: t.Address, TLS: t.TLS, Insecure: t.Insecure, Host: t.Host,
 			TrustConnectHost: t.TrustConnectHost, Untrusted: t.Untrusted,
-			ClientCert: t.ClientCert, ClientKey: t.ClientKey, Test: t.Test,
+			ClientCert: t.ClientCert, ClientKey: t.ClientKey, CA: t.CA, Test: t.Test,
 		})
 	}
 	return upstream.NewService(cfg)
@@ -182,5 +193,12 @@ func (r *routing) service(secure bool, req *httpparse.Request) *service {
 	return r.services[r.table.MatchBytes(secure, req.Host, path)]
 }
 
-// appendSerial begins a key of requests to a service.
-func appendSerial(dst []byte, s *service) []byte { return binary.AppendUvarint(dst, s.serial) }
+// appendSerial begins a key of requests to a service, that count as such over TLS
+// or do not: where links lead, and what the origin says, may depend on it.
+func appendSerial(dst []byte, s *service, secure bool) []byte {
+	n := s.serial << 1
+	if secure {
+		n |= 1
+	}
+	return binary.AppendUvarint(dst, n)
+}

@@ -154,7 +154,7 @@ func TestTimeouts(t *testing.T) {
 		after time.Duration
 		want  int // status; 0 for none
 	}{
-		{"nothing asked yet", "", 0, idleTimeout, 0},
+		{"nothing asked yet", "", 0, firstTimeout, 0},
 		{"between requests", request("GET", "/"), 200, idleTimeout, 0},
 		{"in a head", "GET / HTTP/1.1\r\nHost: h", 0, headTimeout, 408},
 		{"in the next head", request("GET", "/") + "GET", 200, headTimeout, 408},

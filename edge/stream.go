@@ -3,8 +3,9 @@ package main
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/url"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"marquee/fanout"
@@ -32,10 +33,9 @@ const (
 type stream struct {
 	loop    *loop
 	service *service
-	// host, target and secure are of the request; target becomes that of the
-	// link that was answered last, to which the next one may be relative.
-	host, target string
-	secure       bool
+	// base is the URL of the request that they began with, and at that of the answer
+	// which they have come to: the links in it are relative to that.
+	base, at *url.URL
 
 	state streamState
 	key   string // what it is found by; "" when nobody can join
@@ -55,7 +55,7 @@ type stream struct {
 	tracked []grip.Channel // what the tracker was told
 
 	ticket   *upstream.Ticket
-	put      int    // times that a link was asked: a result of an earlier time is void
+	asked    int    // times that a link was asked: a result of an earlier time is void
 	failures int    // in a row
 	feed     *feed  // appends a body; nil for none
 	taken    func() // what to do when all clients have taken what they were sent; nil for nothing
@@ -86,64 +86,98 @@ func (s *stream) deadline() *timer[*stream] { return &s.timer }
 // streamOf returns the streams that a client with this answer belongs to: those
 // that are at the same point, or new ones, which the caller begins.
 func (l *loop) streamOf(a *ask, answer *upstream.Answer) (s *stream, fresh bool) {
+	base := urlOf(a.secure, a.req.Host, a.target)
 	var channels []grip.Channel
+	var key string
 	if answer.Hold != nil && answer.Body == nil {
 		channels = a.service.prefixed(answer.Hold.Channels)
-		for _, s := range l.streams[a.streamKey(answer)] {
+		key = a.service.streamKey(base, base, answer.Gone, answer)
+		for _, s := range l.streams[key] {
 			if s.state == following && slices.EqualFunc(s.watch.Channels, channels, sameChannel) {
 				return s, false
 			}
 		}
 	}
-	s = &stream{
-		loop: l, service: a.service,
-		host: strings.Clone(a.req.Host), target: strings.Clone(a.target), secure: a.secure,
-		gone: answer.Gone,
-	}
+	s = &stream{loop: l, service: a.service, base: base, at: base, gone: answer.Gone}
 	s.group.Tally = &a.service.counts.messages
-	if channels != nil {
-		s.key = a.streamKey(answer)
-		l.streams[s.key] = append(l.streams[s.key], s)
-	}
+	s.list(key)
 	s.obey(answer)
 	return s, true
 }
 
+// list lets others find the streams by a key; by "" nobody does.
+func (s *stream) list(key string) {
+	if s.key = key; key != "" {
+		s.loop.streams[key] = append(s.loop.streams[key], s)
+	}
+}
+
+// unlist puts the streams out of the reach of others.
+func (s *stream) unlist() {
+	l := s.loop
+	if same := l.streams[s.key]; s.key != "" {
+		if same = slices.DeleteFunc(same, func(o *stream) bool { return o == s }); len(same) == 0 {
+			delete(l.streams, s.key)
+		} else {
+			l.streams[s.key] = same
+		}
+	}
+}
+
 func sameChannel(a, b grip.Channel) bool { return a.Name == b.Name && a.PrevID == b.PrevID }
 
-// streamKey is equal for instructs of the same streams, but for the ids.
-func (a *ask) streamKey(answer *upstream.Answer) string {
-	k := binary.AppendUvarint(nil, a.service.serial)
+// streamKey is equal for answers that want the same of streams, but for the ids:
+// answers from the URL at, to streams that began with the one that base is the URL
+// of, and gone the link.
+func (s *service) streamKey(base, at *url.URL, gone string, answer *upstream.Answer) string {
+	k := binary.AppendUvarint(nil, s.serial)
 	text := func(s string) {
 		k = binary.AppendUvarint(k, uint64(len(s)))
 		k = append(k, s...)
 	}
-	for _, c := range answer.Hold.Channels {
+	number := func(n int) { k = binary.AppendUvarint(k, uint64(n)) }
+	link := func(from *url.URL, link string) {
+		text(base.Scheme)
+		text(base.Host)
+		if u, err := from.Parse(link); err == nil {
+			link = u.String()
+		}
+		text(link)
+	}
+	hold := answer.Hold
+	asks := false
+	number(len(hold.Channels))
+	for _, c := range hold.Channels {
 		text(c.Name)
+		number(len(c.Filters))
 		for _, f := range c.Filters {
 			text(f)
 		}
-		k = append(k, 0)
+		asks = asks || grip.AsksElsewhere(c.Filters)
 	}
-	k = append(k, 1)
-	for _, m := range answer.Hold.Meta {
+	number(len(hold.Meta))
+	for _, m := range hold.Meta {
 		text(m.Name)
 		text(m.Value)
 	}
-	if ka := answer.Hold.KeepAlive; ka != nil {
+	if asks {
+		link(at, hold.Meta.Get("url"))
+	}
+	if ka := hold.KeepAlive; ka != nil {
+		k = append(k, 'k')
 		text(string(ka.Content))
-		k = binary.AppendVarint(k, int64(ka.Timeout))
-		if ka.Interval {
-			k = append(k, 2)
-		}
+		number(int(ka.Timeout))
+		k = strconv.AppendBool(k, ka.Interval)
 	}
 	if n := answer.Next; n != nil {
-		text(n.URL)
-		k = binary.AppendVarint(k, int64(n.Timeout))
-		text(a.req.Host)
-		text(a.target)
+		k = append(k, 'n')
+		link(at, n.URL)
+		number(int(n.Timeout))
 	}
-	text(answer.Gone)
+	if gone != "" {
+		k = append(k, 'g')
+		link(base, gone)
+	}
 	return string(k)
 }
 
@@ -190,17 +224,18 @@ func (s *stream) goOn(answer *upstream.Answer) {
 func (s *stream) hold(channels []grip.Channel) {
 	s.state, s.failures = following, 0
 	s.track(channels)
+	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { client.(*conn).armKeepAlive() })
 	standing := s.follow(channels)
+	if standing == fanout.Behind && s.next == nil {
+		s.goOnUnasked()
+		standing = fanout.Holding
+	}
 	switch {
-	case s.state != following: // has ended, or waits for a filter's answer
+	case s.state != following: // has ended, or asks its link
 	case standing == fanout.Behind:
 		s.ask(s.loop.shard.Moved(&s.watch))
 	default:
-		s.group.Each(func(h *fanout.Hold, client fanout.Client) {
-			c := client.(*conn)
-			s.loop.shard.Want(&s.watch, h.Variant)
-			c.armKeepAlive()
-		})
+		s.group.Each(func(h *fanout.Hold, _ fanout.Client) { s.loop.shard.Want(&s.watch, h.Variant) })
 		s.arm()
 	}
 }
@@ -250,7 +285,10 @@ func (s *stream) expired() {
 			s.loop.links.set(s, left)
 			return
 		}
-		s.loop.shard.Pause(&s.watch)
+		if !s.loop.shard.Pause(&s.watch) {
+			s.loop.links.set(s, nextTick) // a filter is being asked
+			return
+		}
 		s.ask(time.Time{})
 	}
 }
@@ -277,7 +315,7 @@ func (s *stream) Superseded() {}
 // Missed implements fanout.Asker.
 func (s *stream) Missed() {
 	if s.next == nil {
-		s.loop.shard.Resume(&s.watch, s.watch.Channels) // there is nobody to ask
+		s.goOnUnasked()
 		return
 	}
 	notBefore := s.loop.shard.Moved(&s.watch)
@@ -287,12 +325,20 @@ func (s *stream) Missed() {
 	s.ask(notBefore)
 }
 
+// goOnUnasked lets streams go on that were to ask their link and have none. Only
+// hints say so: a channel without a link has no prev-id (GRIP §4.1).
+func (s *stream) goOnUnasked() {
+	for s.loop.shard.Resume(&s.watch, s.watch.Channels) == fanout.Behind {
+		// Another hint has waited meanwhile, and has been taken account of.
+	}
+}
+
 // Closed implements fanout.Asker.
 func (s *stream) Closed() { s.end() }
 
 // Filter implements fanout.Asker.
 func (s *stream) Filter(d *fanout.Delivery) {
-	s.loop.filter(s.service, s.secure, s.host, s.target, &s.watch, d, func(content []byte, drop bool) {
+	s.loop.filter(s.service, s.base, s.at, &s.watch, d, func(content []byte, drop bool) {
 		if s.state == following {
 			s.loop.shard.Filtered(&s.watch, d, content, drop)
 		}
@@ -320,13 +366,7 @@ func (s *stream) end() {
 	}
 	l := s.loop
 	s.state = ended
-	if same := l.streams[s.key]; s.key != "" {
-		if same = slices.DeleteFunc(same, func(o *stream) bool { return o == s }); len(same) == 0 {
-			delete(l.streams, s.key)
-		} else {
-			l.streams[s.key] = same
-		}
-	}
+	s.unlist()
 	s.taken = nil
 	l.links.remove(s)
 	l.shard.Leave(&s.watch)
@@ -346,6 +386,10 @@ func (s *stream) cut() {
 	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { all = append(all, client.(*conn)) })
 	for _, c := range all {
 		if c.sendOpening(); c.state == streaming {
+			s.loop.edge.brokenOff.Add(1)
+			if c.record != nil {
+				c.record.cut(endOrigin)
+			}
 			c.close()
 		}
 	}

@@ -14,6 +14,7 @@ func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	c.hold.Variant = o.Variant(c.hold.Variant)
 	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
 	c.admitted = true
+	c.startHold()
 	l.holds.Add(1)
 	l.counts(s.service).streams.Add(1)
 	l.edge.tracker.hold(grip.HoldStream, s.tracked, 1)
@@ -84,12 +85,14 @@ func (c *conn) push(wire []byte) {
 	if len(wire) == 0 {
 		return
 	}
-	_, _ = c.gc.Write(wire)
-	if c.state == closed {
+	if c.record != nil {
+		c.record.sent(wire)
+	}
+	if c.send(wire); c.state == closed {
 		return
 	}
-	if waiting := c.gc.OutboundBuffered(); waiting > 0 {
-		c.slow, c.stalls, c.backlog = true, 0, int32(waiting)
+	if c.gc.OutboundBuffered() > 0 {
+		c.slow, c.stalls, c.backlog = true, 0, c.untaken()
 		c.loop.wheel.set(c, nextTick)
 	}
 }
@@ -116,10 +119,10 @@ func (c *conn) armKeepAlive() {
 	}
 }
 
-// keepStreamAlive sends a keep-alive.
+// keepStreamAlive sends a keep-alive, but not between the parts of a body.
 func (c *conn) keepStreamAlive() {
 	k := c.stream.keepAlive
-	if k == nil || c.stream.state != following {
+	if k == nil || c.stream.state == ended || c.stream.feed != nil {
 		c.loop.wheel.set(c, askingCheck)
 		return
 	}
@@ -139,6 +142,7 @@ func (c *conn) Finish() {
 		return
 	}
 	end := fanout.End(c.hold.Variant, c.sum)
+	c.ends(endStream)
 	c.leaveStream()
 	c.respond(end)
 }
@@ -147,6 +151,7 @@ func (c *conn) Finish() {
 func (c *conn) leaveStream() {
 	s := c.stream
 	c.stream, c.tail = nil, nil
+	c.endHold(grip.HoldStream)
 	c.hold.Leave()
 	s.left()
 }

@@ -38,7 +38,8 @@ func (c *conn) queue(p *fanout.Piece) fanout.Outcome {
 	if waiting+p.Len() > bound && policy == route.SlowDisconnect {
 		c.logSlow("a slow client is cut off")
 		s.service.counts.cutOff.Add(1)
-		c.abort()
+		c.loop.edge.cutSlow.Add(1)
+		c.cutOff(endSlow)
 		return fanout.Shed
 	}
 	lost := 0
@@ -64,6 +65,7 @@ func (c *conn) shed(lost int) fanout.Outcome {
 	}
 	c.tail.lost += lost
 	c.stream.service.counts.lost.Add(int64(lost))
+	c.loop.edge.shedMessages.Add(int64(lost))
 	return fanout.Shed
 }
 
@@ -71,7 +73,7 @@ func (c *conn) shed(lost int) fanout.Outcome {
 func (c *conn) logSlow(what string) {
 	c.loop.edge.log.Warn(what, "client", c.gc.RemoteAddr().String(), "route", c.stream.service.route.ID,
 		"user_agent", c.agent, "policy", c.stream.slow.String(),
-		"waiting", c.gc.OutboundBuffered()+c.tail.bytes)
+		"waiting", c.waiting())
 }
 
 // takeTail gives the client what waits for it, as far as it goes, and ends the

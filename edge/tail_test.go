@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // dialSmall connects a client for which the kernel keeps little.
@@ -20,12 +22,7 @@ func (r *rig) dialSmall() *client {
 			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10)
 		})
 	}}
-	nc, err := d.Dial("tcp", r.address)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { nc.Close() })
-	return &client{t: r.t, nc: nc.(*net.TCPConn), in: bufio.NewReader(nc)}
+	return dialBy(r.t, d, r.address)
 }
 
 // counts returns what is counted for the only route.
@@ -251,4 +248,52 @@ func TestSlowStreamLeaves(t *testing.T) {
 		t.Errorf("receipt %+v, want 1 written", got)
 	}
 	other.wantTo(id)
+}
+
+// What a client has not taken is not followed by keep-alives, however long it
+// takes: they begin again when it has (GRIP reference 4.2).
+func TestNoKeepAlivesBehindWhatWaits(t *testing.T) {
+	for _, mode := range []string{"idle", "interval"} {
+		t.Run(mode, func(t *testing.T) {
+			j := &journal{wide: 20_000, fields: http.Header{"Grip-Keep-Alive": {"ping; timeout=1; mode=" + mode}}}
+			r := newSlowRig(t, j, ",slow=drop-oldest,slow_bytes=1000000", "-loops", "1")
+			f := r.followSlowly(j, 0)
+			r.waitHolds(1)
+			for r.publish(j.item(j.write()))[0].Queued == 0 {
+			}
+			r.publish(j.item(j.write())) // in the tail
+			waiting := func() (bytes int) {
+				r.onLoops(func(l *loop) {
+					l.wheel.each(func(c *conn) {
+						if c.tail != nil {
+							bytes = c.gc.OutboundBuffered() + c.tail.bytes
+						}
+					})
+				})
+				return bytes
+			}
+			before := waiting()
+			r.tickUntil(stallTimeout/2, func() bool { return false })
+			if after := waiting(); before == 0 || after > before {
+				t.Errorf("%d bytes wait for the client, and %d did before", after, before)
+			}
+			for f.last < j.last {
+				got, err := f.lines.ReadString('\n')
+				for strings.HasPrefix(got, "ping") {
+					got = got[len("ping"):] // from before anything waited
+				}
+				if want := j.line(f.last + 1); err != nil || got != want {
+					t.Fatalf("line %s, %v, want %s", brief(got), err, brief(want))
+				}
+				f.last++
+			}
+			eventually(t, func() error {
+				r.tickUntil(2*time.Second, func() bool { return false })
+				if got, _ := f.lines.Peek(4); string(got) != "ping" {
+					return fmt.Errorf("got %q, want a keep-alive", got)
+				}
+				return nil
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -27,7 +28,7 @@ func (c *conn) upload() {
 
 // exchange puts a request whose content is still arriving.
 func (s *lease) exchange(p *pending) (reusable bool) {
-	in := &content{lease: s, body: p.body, ready: p.content, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
+	in := &content{lease: s, body: p.body, ready: p.content, read: int64(len(p.content)), most: p.most, endCh: make(chan struct{}), releaseCh: make(chan struct{})}
 	p.q.req.Stream = in
 	resultCh := make(chan upstream.Result, 1)
 	ticket := s.edge.origin.Ask(p.q.req, time.Time{}, func(r upstream.Result) { resultCh <- r })
@@ -68,14 +69,30 @@ func (s *lease) exchange(p *pending) (reusable bool) {
 func (s *lease) blame(err error) bool {
 	s.variant |= fanout.Close
 	var malformed *httpparse.Error
+	var long longContent
 	switch {
+	case errors.As(err, &long):
+		s.edge.limited[limitBody].Add(1)
+		s.refused()
+		return s.write(plain(http.StatusRequestEntityTooLarge, long.Error()), -1)
 	case errors.As(err, &malformed):
 		s.edge.malformed.Add(1)
+		s.refused()
 		return s.write(plain(malformed.Status, malformed.Reason), -1)
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.edge.limited[limitTime].Add(1)
+		s.refused()
 		return s.write(plain(http.StatusRequestTimeout, lateRequest), -1)
 	}
+	s.left.Store(true)
 	return false
+}
+
+// refused notes that the client is to blame for how the request ends.
+func (s *lease) refused() {
+	if s.record != nil {
+		s.record.ends(endRefused)
+	}
 }
 
 // settle gives the client what came of its request. Where the content has not
@@ -102,12 +119,22 @@ func (s *lease) settle(q *question, r upstream.Result, in *content) bool {
 	}
 }
 
+// longContent is the error when a request's content is longer than its route
+// takes, which is so many bytes.
+type longContent int64
+
+func (most longContent) Error() string {
+	return fmt.Sprintf("The request's content is longer than %d bytes.", int64(most))
+}
+
 // content reads a request's content from the client, as it arrives, for the
 // goroutine that writes to the origin.
 type content struct {
 	lease *lease
 	body  httpparse.Body
 	ready []byte // decoded, not read
+	read  int64  // bytes decoded so far
+	most  int64  // how many there may be; 0 for any number
 	// endCh is closed when the content has come to its end, or has broken off:
 	// err is io.EOF or says why. From then on the lease is not touched here.
 	endCh chan struct{}
@@ -150,6 +177,9 @@ func (r *content) next() {
 	s := r.lease
 	data, n, err := r.body.Next(s.unread)
 	r.ready, s.unread = data, s.unread[n:]
+	if r.read += int64(len(data)); err == nil && r.most > 0 && r.read > r.most {
+		r.ready, err = nil, longContent(r.most)
+	}
 	if err == nil && n == 0 && !r.body.Done() {
 		if err = s.fill(); err == io.EOF {
 			err = io.ErrUnexpectedEOF

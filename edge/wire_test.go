@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/textproto"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,8 +39,9 @@ const patience = 20 * time.Second
 type rig struct {
 	t       testing.TB
 	edge    *edge
-	address string   // for clients
-	listen  []string // all addresses for clients
+	address string   // for clients, who speak TLS to it when clientTLS is set
+	listen  []string // all addresses for clients without TLS
+	secure  string   // that for clients with TLS; "" for none
 	control string   // URL of the control endpoint
 	log     *edgeLog
 	stop    func() // tells the edge to stop, and waits until it has
@@ -73,10 +75,10 @@ func newHastyRig(t testing.TB, origin http.Handler, d time.Duration, args ...str
 // is made to its configuration.
 func startEdge(t testing.TB, origin string, change func(*Config), args ...string) *rig {
 	t.Helper()
-	cfg, err := parseConfig(append([]string{
+	cfg, err := parseConfig(slices.Concat([]string{
 		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin,
-		"-loops", "2", "-log-format", "json", "-log-level", "debug", "-drain-timeout", "5s",
-	}, args...), io.Discard)
+		"-loops", "2", "-log-format", "json", "-log-level", "debug", "-drain-timeout", "5s", "-drain-spread", "0s",
+	}, secureArgs(t), args), io.Discard)
 	if err != nil {
 		t.Fatalf("parseConfig(%q): %v", args, err)
 	}
@@ -109,8 +111,11 @@ func startEdge(t testing.TB, origin string, change func(*Config), args ...string
 	t.Cleanup(r.stop)
 	select {
 	case at := <-log.readyCh:
-		r.listen = strings.Split(at.Listen, ",")
+		r.listen, r.secure = strings.Split(at.Listen, ","), at.ListenTLS
 		r.address, r.control = r.listen[0], "http://"+at.Control
+		if clientTLS != nil {
+			r.address = r.secure
+		}
 	case err := <-runCh:
 		runCh <- err
 		t.Fatalf("edge ended before it was ready: %v", err)
@@ -121,7 +126,10 @@ func startEdge(t testing.TB, origin string, change func(*Config), args ...string
 }
 
 // ready is the log record that tells where an edge listens.
-type ready struct{ Msg, Listen, Control string }
+type ready struct {
+	Msg, Listen, Control string
+	ListenTLS            string `json:"listen_tls"`
+}
 
 // edgeLog is what an edge logs, in JSON.
 type edgeLog struct {
@@ -368,7 +376,7 @@ func (r *rig) turn() {
 // client is one connection to an edge.
 type client struct {
 	t    testing.TB
-	nc   *net.TCPConn
+	nc   *peer
 	in   *bufio.Reader
 	head textproto.MIMEHeader // of the answer being read
 	// sentHead: the answer being read is to HEAD.
@@ -383,12 +391,17 @@ func (r *rig) dial() *client {
 
 func dial(t testing.TB, address string) *client {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", address, patience)
+	return dialBy(t, net.Dialer{Timeout: patience}, address)
+}
+
+func dialBy(t testing.TB, d net.Dialer, address string) *client {
+	t.Helper()
+	nc, err := connect(d, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	return &client{t: t, nc: nc.(*net.TCPConn), in: bufio.NewReader(nc)}
+	return &client{t: t, nc: nc, in: bufio.NewReader(nc)}
 }
 
 // send writes bytes.

@@ -49,21 +49,32 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 			Publish: e.publishItems,
 			Recover: func() { e.doubt((*fanout.Shard).DoubtAll) },
 			Conns:   t.alive,
+			Inherited: zmq.Listeners{
+				Pull: e.sockets.inherited(zmqPullSocket),
+				Sub:  e.sockets.inherited(zmqSubSocket),
+				Rep:  e.sockets.inherited(zmqRepSocket),
+			},
 		})
 		if err != nil {
 			return fmt.Errorf("listen for ZeroMQ publishers: %w", err)
 		}
+		all := e.inputs.Listeners()
+		e.sockets.add(zmqPullSocket, all.Pull)
+		e.sockets.add(zmqSubSocket, all.Sub)
+		e.sockets.add(zmqRepSocket, all.Rep)
 		pull, sub, rep := e.inputs.Endpoints()
 		e.log.Info("ZeroMQ", "pull", pull, "sub", sub, "rep", rep)
 	}
 	if z.Stats != "" {
-		e.stats, err = zmq.NewStats(zmq.StatsConfig{Endpoint: z.Stats, Format: z.StatsFormat, From: e.cfg.Name, Log: e.log})
+		e.stats, err = zmq.NewStats(zmq.StatsConfig{Endpoint: z.Stats, Format: z.StatsFormat, From: e.cfg.Name, Log: e.log,
+			Inherited: e.sockets.inherited(statsZMQSocket)})
 		if err != nil {
 			if e.inputs != nil {
 				e.inputs.Close()
 			}
 			return fmt.Errorf("open ZeroMQ statistics: %w", err)
 		}
+		e.sockets.add(statsZMQSocket, e.stats.Listeners())
 		e.log.Info("ZeroMQ statistics", "pub", e.stats.Endpoint())
 	}
 	if len(z.Sub)+len(z.SubConnect) > 0 || z.Rep != "" || z.Stats != "" {
@@ -78,12 +89,8 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 func (e *edge) publishItems(items []grip.Item) {
 	for _, item := range items {
 		e.publishItem(item)
-		if e.cluster != nil {
-			if err := e.cluster.publish(item); err != nil {
-				e.log.Warn("published to the clients of this edge only", "err", err)
-			}
-		}
 	}
+	e.passOn(items)
 }
 
 // zeroMQActors returns what serves the sockets until its context ends.

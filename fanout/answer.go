@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"marquee/grip"
@@ -20,7 +19,6 @@ type Answer struct {
 	// offered. Set before the answer is shared.
 	coded [codings][]byte
 
-	mu    sync.Mutex // one builder at a time
 	wires wires
 }
 
@@ -76,18 +74,7 @@ func transformable(r grip.Response) bool {
 // Wire returns the bytes to write for a variant. They are shared: nobody may
 // change them. A coding that the answer does not offer falls back to identity.
 func (a *Answer) Wire(v Variant) []byte {
-	v &^= Raw // an answer is never in chunks
-	if w, ok := a.wires.get(v); ok {
-		return w
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if w, ok := a.wires.get(v); ok {
-		return w
-	}
-	w := a.build(v)
-	a.wires.add(v, w)
-	return w
+	return a.wires.of(v&^Raw, a.build) // an answer is never in chunks
 }
 
 func (a *Answer) build(v Variant) []byte {

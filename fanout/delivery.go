@@ -56,9 +56,11 @@ type Delivery struct {
 	hub   *Hub
 	item  grip.Item
 	start time.Time
-	sent  uint64          // Hub.sent when it went through
-	coded [codings][]byte // of the http-response body
-	piece *Piece          // of the http-stream content; nil without
+	sent  uint64 // Hub.sent when it went through
+	// outdated: while it waited for another the origin has gone on without it.
+	outdated bool
+	coded    [codings][]byte // of the http-response body
+	piece    *Piece          // of the http-stream content; nil without
 
 	mu      sync.Mutex                        // answers
 	answers map[unique.Handle[string]]*Answer // nil when no loop writes

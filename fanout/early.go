@@ -17,16 +17,35 @@ func (h *Hub) takeEarly(c *channel, d *Delivery) {
 	}
 }
 
-// giveUpEarly drops the items that wait on c since before the origin was asked:
-// its answer is as new as they are. Delivered late, they would tell every hold
-// that it had missed something. Hub lock.
-func (h *Hub) giveUpEarly(c *channel, asked time.Time) {
+// letThrough lets d pass, which waits. Hub lock.
+func (h *Hub) letThrough(c *channel, d *Delivery) (woken uint64) {
+	h.takeEarly(c, d)
+	return h.pass(c, d)
+}
+
+// outdate marks the items that wait on c since before the origin was asked, which
+// has gone on without them. Whoever has come to the state before one still gets
+// it, in its turn or when it is overdue; but it does not lead the channel back then,
+// and whoever has asked the origin since misses nothing (see Watch.verdict). Hub
+// lock.
+func (h *Hub) outdate(c *channel, asked time.Time) {
 	for _, d := range c.early {
-		if d.start.Before(asked) {
-			h.takeEarly(c, d)
-			d.finish()
-		}
+		d.outdated = d.outdated || d.start.Before(asked)
 	}
+}
+
+// letOverdue lets d through, which has waited long enough, and those behind it.
+// Hub lock.
+func (h *Hub) letOverdue(c *channel, d *Delivery) (woken uint64) {
+	for d != nil && d.outdated {
+		h.takeEarly(c, d)
+		woken |= h.send(c, d)
+		d = c.early[d.item.ID]
+	}
+	if d != nil {
+		woken |= h.letThrough(c, d)
+	}
+	return woken
 }
 
 // overdue returns the item of c that has waited longest, if longer than

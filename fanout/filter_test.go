@@ -137,3 +137,63 @@ func TestFiltersThatNeverAnswer(t *testing.T) {
 	}
 	st.wantEmpty()
 }
+
+// Who pauses for a filter as soon as the origin has answered follows the channels
+// of that answer, and is told what it has missed of them once the filter has.
+func TestFilterAfterResume(t *testing.T) {
+	filtered := "a@1/" + grip.FilterHTTPCheck
+	for _, tt := range []struct {
+		name    string
+		waiting []string // published while the origin is asked
+		during  []string // and while the filter is
+		after   []string // and then
+		got     []string
+		told    []string
+		end     []string
+	}{
+		{"nothing missed", []string{"a:2<1"}, nil, []string{"d:6<5"},
+			[]string{"+2", "+6"}, []string{"filter 2"}, []string{"a@2", "d@6"}},
+		{"an item during the filter", []string{"a:2<1"}, []string{"d:6<5"}, []string{"d:7<6"},
+			[]string{"+2+6", "+7"}, []string{"filter 2"}, []string{"a@2", "d@7"}},
+		{"an item at hand", []string{"a:2<1", "d:6<5"}, nil, []string{"d:7<6"},
+			[]string{"+2+6", "+7"}, []string{"filter 2"}, []string{"a@2", "d@7"}},
+		{"behind", []string{"a:2<1", "d:6<5", "d:7<6"}, nil, nil,
+			[]string{"+2"}, []string{"filter 2", "missed"}, []string{"a@2", "d@5"}},
+		{"a second filter", []string{"a:2<1", "a:3<2", "d:6<5", "d:7<6"}, nil, nil,
+			[]string{"+2", "+3"}, []string{"filter 2", "filter 3", "missed"}, []string{"a@3", "d@5"}},
+		{"a hint meanwhile", []string{"a:2<1", "a:h!hint"}, nil, nil,
+			[]string{"+2"}, []string{"filter 2", "missed"}, []string{"a@2", "d@5"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStage(t, 1)
+			s := st.shards[0]
+			a := newStreams(filtered)
+			cs := a.join(2)
+			s.Enter(&a.watch)
+			if !s.Pause(&a.watch) {
+				t.Fatal("the watch does not pause")
+			}
+			a.watch.Asked = st.now
+			st.publishAll(tt.waiting...)
+			st.run()
+			if got := s.Resume(&a.watch, channels(filtered, "d@5")); got != Holding {
+				t.Fatalf("got standing %d, want it to hold, and pause", got)
+			}
+			st.publishAll(tt.during...)
+			st.run()
+			for a.watch.filtering != nil {
+				s.Filtered(&a.watch, a.watch.filtering, nil, false)
+				st.run()
+			}
+			for _, it := range tt.after {
+				st.publishAll(it)
+				st.run()
+			}
+			wantGot(t, cs, tt.got...)
+			a.want(t, tt.told...)
+			a.wantChannels(t, tt.end...)
+			a.leave(s)
+			st.wantEmpty()
+		})
+	}
+}

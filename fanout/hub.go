@@ -289,28 +289,38 @@ func (h *Hub) close(c *channel) {
 // watch is behind. In one step, so that no item can pass between.
 func (h *Hub) enter(shard int, w *Watch) (Standing, []*Delivery) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	standing, at := h.compare(w)
+	standing, at, woken := h.compare(w)
 	if standing != Behind || w.Mode == grip.HoldStream {
 		h.attach(shard, w)
 	}
+	h.mu.Unlock()
+	h.wake(woken)
 	return standing, at
 }
 
-// resume is Shard.Resume's part: the watch stays registered even if it is behind.
-func (h *Hub) resume(shard int, w *Watch) (Standing, []*Delivery) {
+// join registers a watch whose channels are others now.
+func (h *Hub) join(shard int, w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attach(shard, w)
-	return h.compare(w)
+}
+
+// standing compares for a watch that is registered, and stays so.
+func (h *Hub) standing(w *Watch) (Standing, []*Delivery) {
+	h.mu.Lock()
+	standing, at, woken := h.compare(w)
+	h.mu.Unlock()
+	h.wake(woken)
+	return standing, at
 }
 
 // compare says where w stands, and which items are to be given to it then: none,
-// one for a hold that they answer, or one a channel. Hub lock, on the loop of w.
-func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
-	var at []*Delivery
+// one for a hold that they answer, or one a channel. It returns the loops to wake,
+// because what w says of the origin may let items through. Hub lock, on the loop
+// of w.
+func (h *Hub) compare(w *Watch) (standing Standing, at []*Delivery, woken uint64) {
 	behind := false
-	for i := range w.Channels {
+	for i := 0; i < len(w.Channels); i++ {
 		want := &w.Channels[i]
 		c := h.channels[want.Name]
 		if c == nil || c.lastID == "" || want.PrevID == "" || c.lastID == want.PrevID || c.ahead == want.PrevID {
@@ -318,9 +328,13 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 		}
 		if w.Group == nil {
 			if !w.Asked.After(c.sentAt) {
-				return Behind, nil // perhaps not the newest answer
+				return Behind, nil, woken // perhaps not the newest answer
 			}
 			c.ahead = want.PrevID // of its item
+			if next := c.early[c.ahead]; next != nil {
+				woken |= h.letThrough(c, next)
+				i-- // the channel has moved on
+			}
 			continue
 		}
 		if d := c.last; d != nil && d.item.PrevID == want.PrevID && !w.hinted(&d.item) && h.now().Sub(d.start) < seenFor {
@@ -332,7 +346,7 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 			}
 			at = append(at, d)
 			if w.Mode != grip.HoldStream {
-				return AtHand, at
+				return AtHand, at, woken
 			}
 			continue
 		}
@@ -341,7 +355,11 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 			// whatever ids it gives: ids that do not fit cost one request, not
 			// a loop.
 			c.ahead = want.PrevID
-			h.giveUpEarly(c, w.Asked)
+			h.outdate(c, w.Asked)
+			if next := c.early[c.ahead]; next != nil {
+				woken |= h.letThrough(c, next)
+				i--
+			}
 			continue
 		}
 		behind = true
@@ -349,11 +367,11 @@ func (h *Hub) compare(w *Watch) (Standing, []*Delivery) {
 	switch {
 	case behind:
 		w.Group.asked = h.sent
-		return Behind, nil
+		return Behind, nil, woken
 	case at != nil:
-		return AtHand, at
+		return AtHand, at, woken
 	default:
-		return Holding, nil
+		return Holding, nil, woken
 	}
 }
 
@@ -388,6 +406,24 @@ func (h *Hub) Holds(name string) bool {
 	defer h.mu.Unlock()
 	c := h.channels[name]
 	return c != nil && c.loops != 0
+}
+
+// Load is what a hub has to do, and what it knows.
+type Load struct {
+	Underway int // items on their way through the loops' mailboxes
+	Early    int // items that wait for the one they follow
+	Channels int // channels that are held, and those without holds that are known still
+}
+
+// Load returns it.
+func (h *Hub) Load() Load {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := Load{Underway: h.underway, Channels: len(h.channels)}
+	for c := range h.early {
+		l.Early += len(c.early)
+	}
+	return l
 }
 
 // position returns how many items have gone through, of all channels.
@@ -433,8 +469,7 @@ func (h *Hub) Tick() {
 	}
 	for c := range h.early {
 		for d := h.overdue(c, now); d != nil; d = h.overdue(c, now) {
-			h.takeEarly(c, d)
-			woken |= h.pass(c, d)
+			woken |= h.letOverdue(c, d)
 		}
 	}
 	h.mu.Unlock()

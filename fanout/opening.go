@@ -1,10 +1,6 @@
 package fanout
 
-import (
-	"sync"
-
-	"marquee/grip"
-)
+import "marquee/grip"
 
 // Opening is how streams begin: the head of the response and the content that
 // the origin gave with it. Its bytes are built once per variant. Safe from any
@@ -14,7 +10,6 @@ type Opening struct {
 	coded    bool // the content may be given a coding
 	content  *Piece
 
-	mu    sync.Mutex // one builder at a time
 	wires wires
 }
 
@@ -42,21 +37,16 @@ func (o *Opening) Sum() Sum { return o.content.Sum() }
 // Wire returns the bytes to begin with for a variant that Variant has returned.
 // They are shared: nobody may change them.
 func (o *Opening) Wire(v Variant) []byte {
-	if w, ok := o.wires.get(v); ok {
-		return w
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if w, ok := o.wires.get(v); ok {
-		return w
-	}
+	return o.wires.of(v, o.build)
+}
+
+func (o *Opening) build(v Variant) []byte {
 	h := Head{Response: o.response, Length: -1, Chunked: v&Raw == 0, Variant: v, Varies: o.coded}
 	w := h.Append(make([]byte, 0, 512+len(o.response.Body)))
 	if v&HeadOnly == 0 && !o.Bodiless() {
 		w = append(w, frame(beginCoding(v.Coding()), v)...)
 		w = append(w, o.content.Wire(v)...)
 	}
-	o.wires.add(v, w)
 	return w
 }
 

@@ -42,13 +42,20 @@ func (s *Shard) Resume(w *Watch, channels []grip.Channel) Standing {
 		return Holding // who was told of those has ended it
 	}
 	s.move(w, channels)
-	w.paused = false
-	outdated := s.replay(w)
+	w.paused, w.uncompared, w.outdated = false, true, false
+	s.replay(w)
+	return s.compare(w)
+}
+
+// compare finds out what w has missed, unless it pauses again, and gives it what
+// is at hand. With Behind it pauses.
+func (s *Shard) compare(w *Watch) Standing {
 	if w.places == nil || w.paused {
 		return Holding
 	}
-	standing, at := s.hub.resume(s.index, w)
-	if standing == Behind || outdated {
+	w.uncompared = false
+	standing, at := s.hub.standing(w)
+	if standing == Behind || w.outdated {
 		s.pause(w)
 		return Behind
 	}
@@ -75,29 +82,31 @@ func (s *Shard) Filtered(w *Watch, d *Delivery, content []byte, drop bool) {
 	held.answered()
 	for len(w.waiting) > 0 && !w.paused && w.places != nil {
 		d := w.next()
-		s.apply(w, d, nil, w.judge(&d.item))
+		s.apply(w, d, nil, w.verdict(d))
+	}
+	if w.uncompared && w.Group != nil && s.compare(w) == Behind {
+		s.missed(w)
 	}
 }
 
 // replay gives w what came while it paused, as far as nothing makes it pause
 // again or end. What does not follow is passed over: the origin's answer has it,
-// or the comparison finds out. It reports whether that answer may be outdated by
-// an item that the comparison does not see.
-func (s *Shard) replay(w *Watch) (outdated bool) {
+// or the comparison finds out; or that answer is outdated by an item that the
+// comparison does not see.
+func (s *Shard) replay(w *Watch) {
 	for len(w.waiting) > 0 && !w.paused && w.places != nil {
 		d := w.next()
 		if !w.watches(d.item.Channel) {
 			continue
 		}
-		v := w.judge(&d.item)
+		v := w.verdict(d)
 		if v == misses {
 			unseen := w.hinted(&d.item) || d.item.ID == ""
-			outdated = outdated || unseen && !d.start.Before(w.Asked)
+			w.outdated = w.outdated || unseen && !d.start.Before(w.Asked)
 			continue
 		}
 		s.apply(w, d, nil, v)
 	}
-	return outdated
 }
 
 // catchUp gives w the items that the hub has at hand for it.
@@ -109,7 +118,7 @@ func (s *Shard) catchUp(w *Watch, at []*Delivery) {
 		if w.paused {
 			w.wait(d)
 		} else {
-			s.apply(w, d, nil, w.judge(&d.item))
+			s.apply(w, d, nil, w.verdict(d))
 		}
 	}
 }
@@ -128,6 +137,7 @@ func (s *Shard) move(w *Watch, channels []grip.Channel) {
 	}
 	w.Channels = channels
 	w.enter(next)
+	s.hub.join(s.index, w)
 	for j, c := range channels {
 		if !slices.ContainsFunc(old, func(o grip.Channel) bool { return o.Name == c.Name }) {
 			s.list(w, j)

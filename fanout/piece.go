@@ -1,9 +1,6 @@
 package fanout
 
-import (
-	"strconv"
-	"sync"
-)
+import "strconv"
 
 // Piece is content that is appended to streams. Its bytes are built once for
 // every form that some stream needs, however many streams get it: a chunk (RFC
@@ -19,7 +16,6 @@ type Piece struct {
 	// it is.
 	coded [codings][]byte
 
-	mu    sync.Mutex // one builder at a time
 	wires wires
 }
 
@@ -61,18 +57,7 @@ func (p *Piece) Newest() *Piece {
 // Wire returns the bytes to append for a variant. They are shared: nobody may
 // change them. A piece without content has none.
 func (p *Piece) Wire(v Variant) []byte {
-	v &= codingMask | Raw
-	if w, ok := p.wires.get(v); ok {
-		return w
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w, ok := p.wires.get(v); ok {
-		return w
-	}
-	w := p.build(v)
-	p.wires.add(v, w)
-	return w
+	return p.wires.of(v&(codingMask|Raw), p.build)
 }
 
 func (p *Piece) build(v Variant) []byte {

@@ -69,6 +69,17 @@ func (s *Shard) Behind() bool {
 	return len(s.mail) > 0 || len(s.queue) > 0
 }
 
+// Mail returns how many items lie in the mailbox. Safe from any goroutine.
+func (s *Shard) Mail() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mail)
+}
+
+// Backlog returns how many items have been taken from the mailbox and not begun,
+// and how many batches are being written or wait for it.
+func (s *Shard) Backlog() (items, batches int) { return len(s.queue), len(s.batches) }
+
 // Enter registers w under its channels and then compares: what was published
 // while the origin's answer was on its way is found either by the comparison
 // or, published later, in the mailbox. With AtHand the answer is returned, and
@@ -99,21 +110,37 @@ func (s *Shard) Enter(w *Watch) (Standing, *Answer) {
 		s.end(outer)
 		return Holding, nil
 	}
-	d := at[0]
-	v := w.judge(&d.item)
-	if v != answers {
-		s.apply(w, d, nil, v)
-		return Holding, nil
+	for standing == AtHand {
+		d := at[0]
+		if v := w.verdict(d); v != answers {
+			s.apply(w, d, nil, v)
+		} else if a := s.answerNow(w, d); a != nil {
+			return AtHand, a
+		}
+		if w.paused {
+			w.uncompared = true
+			return Holding, nil
+		}
+		standing, at = s.hub.standing(w) // d was not for the group: there are other channels
 	}
+	if standing == Behind {
+		s.Leave(w)
+	}
+	return standing, nil
+}
+
+// answerNow takes the group off w, which d answers, and returns the answer; nil
+// when a filter cannot be applied to d.
+func (s *Shard) answerNow(w *Watch, d *Delivery) *Answer {
 	w.follow(d)
 	body, err := s.filtered(w, d)
 	if err != nil {
 		w.Asker.Unfiltered(err)
-		return Holding, nil
+		return nil
 	}
 	a := s.answer(w, d, body)
 	w.settle(d)
-	return AtHand, a
+	return a
 }
 
 // list puts w into the list of its channel i.
@@ -168,6 +195,7 @@ func (s *Shard) Leave(w *Watch) {
 	}
 	w.held.answered()
 	w.places, w.doubted, w.paused, w.waiting, w.filtering, w.held = nil, false, false, nil, nil, nil
+	w.uncompared, w.outdated = false, false
 }
 
 // Give answers every hold of g with a: at once, as far as one turn goes.
@@ -267,7 +295,7 @@ func (s *Shard) beginNext() {
 					w.Group.Tally.add(tally{Shed: int64(w.Group.Len())}, maxWaiting)
 				}
 			default:
-				s.apply(w, d, p, w.judge(&d.item))
+				s.apply(w, d, p, w.verdict(d))
 			}
 		}
 		clear(s.passed)

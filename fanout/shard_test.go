@@ -503,3 +503,49 @@ func TestDoubt(t *testing.T) {
 		})
 	}
 }
+
+// An item at hand that is not for the hold does not hide what it has missed of
+// another channel.
+func TestEnterPastItemsForOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		b     []string // id<prev-id of items on b, at whose 1 the hold is
+		watch []string
+		want  Standing
+		end   []string // channels
+	}{
+		{"nothing missed", nil, []string{"a@1", "b@1"}, Holding, []string{"a@2", "b@1"}},
+		{"an item at hand", []string{"2<1"}, []string{"a@1", "b@1"}, AtHand, []string{"a@2", "b@2"}},
+		{"behind", []string{"2<1", "3<2"}, []string{"a@1", "b@1"}, Behind, []string{"a@2", "b@1"}},
+		{"behind, a filter that drops", []string{"2<1", "3<2"}, []string{"a@1/skip-self", "b@1"}, Behind, []string{"a@2", "b@1"}},
+		{"behind, a filter that cannot be applied", []string{"2<1", "3<2"}, []string{"a@1/build-id", "b@1"}, Behind, []string{"a@2", "b@1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStage(t, 1)
+			s := st.shards[0]
+			it := streamItem("a", "2", "1")
+			if strings.Contains(tt.name, "filter") {
+				it = item("a", "2", "1")
+				it.Meta = grip.Meta{{Name: "sender", Value: "u"}}
+			}
+			st.hub.Publish(it)
+			for _, id := range tt.b {
+				id, prevID, _ := strings.Cut(id, "<")
+				st.publish("b", id, prevID)
+			}
+			a := newAsker(tt.watch...)
+			a.watch.Meta = grip.Meta{{Name: "user", Value: "u"}}
+			a.join(1)
+			got, answer := s.Enter(&a.watch)
+			if got != tt.want || (answer != nil) != (tt.want == AtHand) {
+				t.Errorf("got standing %d and %v, want %d", got, answer, tt.want)
+			}
+			if a.watch.Registered() != (tt.want != Behind) {
+				t.Errorf("the watch is registered: %t, with standing %d", a.watch.Registered(), got)
+			}
+			a.wantChannels(t, tt.end...)
+			a.leave(s)
+			st.wantEmpty()
+		})
+	}
+}

@@ -66,6 +66,10 @@ type Watch struct {
 	// is why the watch pauses then. held is how far that item has come.
 	filtering *Delivery
 	held      *progress
+	// uncompared: it paused for a filter before the comparison with what has passed
+	// through the hub, which comes when it goes on. outdated: what the origin said
+	// last is, whatever that comparison finds.
+	uncompared, outdated bool
 
 	round     int32 // of items on every channel: the one that is not complete
 	arrived   int   // channels that have had an item in it
@@ -100,6 +104,16 @@ const (
 	misses                    // something came between, or might have
 	supersedes                // the watched answer is no longer the newest
 )
+
+// verdict says what d means for w, which watches its channel. An item that comes
+// late tells nothing new to who has asked the origin after it was published.
+func (w *Watch) verdict(d *Delivery) verdict {
+	v := w.judge(&d.item)
+	if d.outdated && (v == misses || v == supersedes) && w.Asked.After(d.start) {
+		return ignore
+	}
+	return v
+}
 
 // judge says what item means for w, which watches the item's channel.
 func (w *Watch) judge(item *grip.Item) verdict {

@@ -96,6 +96,16 @@ type WSMessage struct {
 	ContentFilters []string
 }
 
+// format decodes what all formats have in common.
+func format(raw json.RawMessage, owner string) (object, Action, error) {
+	o, ok := as[object](raw)
+	if !ok {
+		return nil, Send, errors.New(owner + " is not an object")
+	}
+	action, err := o.formatAction(owner)
+	return o, action, err
+}
+
 // formatAction decodes the "action" of a format.
 func (o object) formatAction(owner string) (Action, error) {
 	if _, ok := o["action"]; !ok {
@@ -134,11 +144,7 @@ func (o object) contentFilters(owner string) ([]string, error) {
 // response.
 func parseHTTPResponse(raw json.RawMessage) (*HTTPResponse, error) {
 	const owner = "'http-response'"
-	o, ok := as[object](raw)
-	if !ok {
-		return nil, errors.New(owner + " is not an object")
-	}
-	action, err := o.formatAction(owner)
+	o, action, err := format(raw, owner)
 	switch {
 	case err != nil:
 		return nil, err
@@ -171,11 +177,7 @@ func parseHTTPResponse(raw json.RawMessage) (*HTTPResponse, error) {
 // stream.
 func parseHTTPStream(raw json.RawMessage) (*HTTPStream, error) {
 	const owner = "'http-stream'"
-	o, ok := as[object](raw)
-	if !ok {
-		return nil, errors.New(owner + " is not an object")
-	}
-	action, err := o.formatAction(owner)
+	o, action, err := format(raw, owner)
 	switch {
 	case err != nil:
 		return nil, err
@@ -201,11 +203,7 @@ func parseHTTPStream(raw json.RawMessage) (*HTTPStream, error) {
 // connections.
 func parseWSMessage(raw json.RawMessage) (*WSMessage, error) {
 	const owner = "'ws-message'"
-	o, ok := as[object](raw)
-	if !ok {
-		return nil, errors.New(owner + " is not an object")
-	}
-	action, err := o.formatAction(owner)
+	o, action, err := format(raw, owner)
 	if err != nil {
 		return nil, err
 	}

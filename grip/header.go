@@ -62,7 +62,7 @@ func (h Header) Without(drop func(name string) bool) Header {
 // field, or another message (RFC 9110 §5.5).
 func (h Header) check() error {
 	for _, f := range h {
-		if !isToken(f.Name) {
+		if !IsToken(f.Name) {
 			return fmt.Errorf("header name %q is not a token", f.Name)
 		}
 		if breaksLine(f.Value) {
@@ -105,8 +105,9 @@ func isGrip(name string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// isToken reports whether s is a token (RFC 9110 §5.6.2).
-func isToken(s string) bool {
+// IsToken reports whether s is a token, as methods and field names are (RFC 9110
+// §5.6.2).
+func IsToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {

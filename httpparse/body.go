@@ -1,5 +1,7 @@
 package httpparse
 
+import "math"
+
 // Body decodes one request body, sized or chunked. It holds no pointers: keep
 // it with the connection. The zero value is the body of a request without one.
 type Body struct {
@@ -19,7 +21,10 @@ const (
 	inSized                  // content of a sized body
 	inSize                   // a digit of a chunk size, or what may follow the size
 	inSizeSpace              // white space between a chunk size and its extension
+	atExtension              // the first byte of an extension
 	inExtension              // an extension or the CR behind it
+	inQuoted                 // a quoted string in an extension
+	inQuotedPair             // the byte behind a backslash there
 	atSizeLF                 // the LF of the size line
 	inChunk                  // content of a chunk
 	atChunkCR                // the CR behind a chunk's content
@@ -100,20 +105,25 @@ func (b *Body) step(c byte) error {
 	case inSizeSpace:
 		switch {
 		case c == ';':
-			b.state = inExtension
+			b.state = atExtension
 		case !isSpace(c):
 			return errChunkLine
 		}
 		return b.count(errChunkExtras)
+	case atExtension:
+		if c == '\r' {
+			return errChunkLine
+		}
+		b.state = inExtension
+		return b.extensionByte(c)
 	case inExtension:
 		if c == '\r' {
 			b.state = atSizeLF
 			return nil
 		}
-		if !is(c, valueByte) {
-			return chunkLineError(c)
-		}
-		return b.count(errChunkExtras)
+		return b.extensionByte(c)
+	case inQuoted, inQuotedPair:
+		return b.extensionByte(c)
 	case atSizeLF:
 		if c != '\n' {
 			return errBareCR
@@ -176,7 +186,7 @@ func (b *Body) step(c byte) error {
 
 func (b *Body) sizeByte(c byte) error {
 	switch {
-	case is(c, hexByte) && b.digits < maxChunkDigits:
+	case is(c, hexByte) && b.digits < maxChunkDigits && b.left <= math.MaxInt64>>4:
 		b.digits++
 		b.left = b.left<<4 | hexValue(c)
 	case is(c, hexByte) || b.digits == 0:
@@ -184,7 +194,7 @@ func (b *Body) sizeByte(c byte) error {
 	case c == '\r':
 		b.state = atSizeLF
 	case c == ';':
-		b.state = inExtension
+		b.state = atExtension
 		return b.count(errChunkExtras)
 	case isSpace(c): // to be read past: RFC 9112 §7.1.1
 		b.state = inSizeSpace
@@ -195,6 +205,24 @@ func (b *Body) sizeByte(c byte) error {
 		return errChunkLine
 	}
 	return nil
+}
+
+// extensionByte judges a byte of a chunk extension that is not the CR behind it.
+// What an extension says is of no interest, but where its quoted strings end
+// is: one that is open at the end of the line would have some look for its end
+// on the next.
+func (b *Body) extensionByte(c byte) error {
+	switch {
+	case !is(c, valueByte):
+		return chunkLineError(c)
+	case b.state == inQuotedPair, b.state == inExtension && c == '"':
+		b.state = inQuoted
+	case b.state == inQuoted && c == '\\':
+		b.state = inQuotedPair
+	case b.state == inQuoted && c == '"':
+		b.state = inExtension
+	}
+	return b.count(errChunkExtras)
 }
 
 // count counts one byte of a chunk extension or a trailer field and returns

@@ -36,7 +36,7 @@ func (r *Request) judgeCodings(value []byte, seen *seenFields) *Error {
 		var coding []byte
 		coding, rest, more = nextElement(rest)
 		if len(coding) == 0 {
-			continue
+			return errCodingList // RFC 9110 §5.6.1.2 would have it passed over
 		}
 		if r.Chunked {
 			return errChunkedLast

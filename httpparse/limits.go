@@ -24,7 +24,8 @@ const (
 	// maxOptions bounds the elements of all Connection fields, because each
 	// field of the request is compared with each of them.
 	maxOptions = 32
-	// maxChunkDigits is what a uint64 can hold; leading zeros count.
+	// maxChunkDigits is more than the largest size has, which is that of a
+	// Content-Length; leading zeros count.
 	maxChunkDigits = 16
 	// maxChunkExtras bounds the bytes of chunk extensions and trailer fields
 	// in one body. They are read past, never stored; the bound keeps a client

@@ -172,3 +172,39 @@ func TestConfigHelp(t *testing.T) {
 		}
 	}
 }
+
+// The flags and the control URL with which the service unit starts the origin are
+// good.
+func TestDeployedFlags(t *testing.T) {
+	clearEnv(t)
+	unit, err := os.ReadFile("../deploy/marquee-origin.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := t.TempDir()
+	for _, name := range []string{"sig-key", "control-key"} {
+		if err := os.WriteFile(filepath.Join(keys, name), []byte(strings.Repeat("0f", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	value := func(before, after string) string {
+		_, rest, _ := strings.Cut(string(unit), before)
+		text, _, found := strings.Cut(rest, after)
+		if !found {
+			t.Fatalf("the unit has no %q", before)
+		}
+		return strings.NewReplacer("%d", keys, "%S", t.TempDir()).Replace(text)
+	}
+	t.Setenv("GRIP_URL", value("\nEnvironment=\"GRIP_URL=", "\"\n"))
+	line := value("\nExecStart=/usr/local/lib/marquee/origin ", "\n")
+	cfg, err := parseConfig(strings.Fields(line), io.Discard)
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", line, err)
+	}
+	if len(cfg.edges) != 1 || len(cfg.sigKeys) != 1 {
+		t.Errorf("%d edges and %d keys, want one of each", len(cfg.edges), len(cfg.sigKeys))
+	}
+	if got := cfg.edges[0].Authorization(time.Now()); !strings.HasPrefix(got, "Bearer ") {
+		t.Errorf("a publish carries %q, want a signed token", got)
+	}
+}

@@ -24,6 +24,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"marquee/bus"
 )
 
@@ -56,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := cfg.logger(stderr)
 	// Listen first: the directory stays untouched when the address is taken.
-	listener, err := net.Listen("tcp", cfg.listen)
+	listener, err := listen(cfg.listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -82,6 +85,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// listen returns the socket that systemd has opened (sd_listen_fds(3)), or opens
+// one at address.
+func listen(address string) (net.Listener, error) {
+	inherited, err := activation.Listeners()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("take over systemd's socket: %w", err)
+	case len(inherited) == 0:
+		return net.Listen("tcp", address)
+	case len(inherited) > 1 || inherited[0] == nil:
+		return nil, errors.New("systemd passes something else than one socket that listens: a socket unit is to have one ListenStream=")
+	}
+	return inherited[0], nil
+}
+
+// notify tells who has started the process how it is, if it wants to know
+// (sd_notify(3)).
+func notify(state string, log *slog.Logger) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("cannot notify the supervisor", "err", err)
+	}
 }
 
 // node returns what the origin announces of itself in the cluster.
@@ -117,12 +143,14 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	failedCh := make(chan error, 1) // from the goroutine below, which ends with Serve
 	go func() { failedCh <- server.Serve(listener) }()
 	log.Info("ready", "listen", listener.Addr().String(), "version", version)
+	notify(daemon.SdNotifyReady, log)
 	select {
 	case err := <-failedCh:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
+	notify(daemon.SdNotifyStopping, log)
 	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopCtx); err != nil {

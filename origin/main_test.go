@@ -57,9 +57,15 @@ type process struct {
 // it is ready. It is killed at the end of the test if it still runs.
 func startOrigin(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, lineCh: make(chan string, 1000)}
-	p.cmd = exec.Command(binary, append([]string{"-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-log-format", "json"}, args...)...)
-	p.cmd.Env = append(os.Environ(), "GRIP_URL=")
+	cmd := exec.Command(binary, append([]string{"-listen", "127.0.0.1:0", "-nats-listen", "127.0.0.1:0", "-log-format", "json"}, args...)...)
+	cmd.Env = append(os.Environ(), "GRIP_URL=")
+	return startCommand(t, cmd)
+}
+
+// startCommand is startOrigin of a command that becomes it.
+func startCommand(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, lineCh: make(chan string, 1000)}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -301,5 +307,56 @@ func TestRunHelp(t *testing.T) {
 	var stdout bytes.Buffer
 	if err := run(t.Context(), []string{"-help"}, &stdout, io.Discard); err != nil || !strings.Contains(stdout.String(), "-listen") {
 		t.Errorf("run(-help) = %v, printed %q", err, &stdout)
+	}
+}
+
+// An origin that systemd starts serves the socket that it gets, also for who came
+// before, and says when it is ready and when it stops.
+func TestSystemd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	wantState := func(want string) {
+		t.Helper()
+		buf := make([]byte, 1024)
+		_ = manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if n, err := manager.Read(buf); err != nil || string(buf[:n]) != want {
+			t.Fatalf("it says %q, %v, want %q", buf[:n], err, want)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := listener.(*net.TCPListener).File()
+	listener.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	early, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	// LISTEN_PID must be that of the origin, which the shell becomes.
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, binary,
+		"-listen", "192.0.2.1:1", "-nats-listen", "127.0.0.1:0", "-log-format", "json", "-data", t.TempDir())
+	cmd.Env = append(os.Environ(), "GRIP_URL=", "LISTEN_FDS=1", "NOTIFY_SOCKET="+path)
+	cmd.ExtraFiles = []*os.File{socket}
+	p := startCommand(t, cmd)
+	wantState("READY=1")
+	_, _ = io.WriteString(early, "GET /headline/value/ HTTP/1.1\r\nHost: h\r\n\r\n")
+	_ = early.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if resp, err := http.ReadResponse(bufio.NewReader(early), nil); err != nil || resp.StatusCode != http.StatusNotFound {
+		t.Errorf("who came before is answered %v, %v, want 404", resp, err)
+	}
+	log, err := p.end(syscall.SIGTERM)
+	wantState("STOPPING=1")
+	if err != nil {
+		t.Errorf("it ended with %v:\n%s", err, log)
 	}
 }

@@ -49,6 +49,13 @@
 //	                         may be any text; may be repeated, the first that
 //	                         fits counts
 //
+// and of requests, to bound what they may cost:
+//
+//	max_head=N               how many bytes the request line and the fields may
+//	                         have; more is answered 431
+//	max_body=N               how many bytes the content may have, also where the
+//	                         request does not say; more is answered 413
+//
 // Options of a target:
 //
 //	ssl                      over TLS
@@ -58,6 +65,9 @@
 //	untrusted                not if it has a private address
 //	client_cert=F, client_key=F
 //	                         the edge's certificate for it
+//	ca=FILE                  the authorities of which its certificate may be,
+//	                         in place of those that the machine trusts; of
+//	                         Marquee alone
 //	over_http, one_event, sub=CHANNEL (may be repeated)
 //	                         kept for WebSocket
 //

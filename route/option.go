@@ -73,17 +73,3 @@ func checkPath(path string) error {
 	}
 	return nil
 }
-
-// isToken reports whether s is a token, as methods and field names are (RFC
-// 9110 §5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
-}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"marquee/grip"
 )
 
 // Proto is the kind of request that a route is for.
@@ -89,6 +91,11 @@ type Route struct {
 	SlowBytes    int
 	SlowChannels []SlowChannel
 
+	// MaxHead is how long the head of a request may be and MaxBody how long its
+	// content, both in bytes; 0 where the route does not say.
+	MaxHead int
+	MaxBody int64
+
 	// For WebSocket only.
 	Session      bool
 	SockJSPath   string
@@ -124,6 +131,8 @@ var conditionOptions = map[string]setting[Route]{
 	"slow":            {set: func(r *Route, v string) (err error) { r.Slow, err = ParseSlowPolicy(v); return err }},
 	"slow_bytes":      {set: func(r *Route, v string) (err error) { r.SlowBytes, err = parseSlowBytes(v); return err }},
 	"slow_channel":    {repeats: true, set: addSlowChannel},
+	"max_head":        {set: func(r *Route, v string) (err error) { r.MaxHead, err = parseMaxHead(v); return err }},
+	"max_body":        {set: func(r *Route, v string) (err error) { r.MaxBody, err = parseMaxBody(v); return err }},
 	"session":         {flag: true, set: func(r *Route, _ string) error { r.Session = true; return nil }},
 	"sockjs":          {set: func(r *Route, v string) error { r.SockJSPath = v; return checkPath(v) }},
 	"sockjs_as_path":  {set: func(r *Route, v string) error { r.SockJSAsPath = v; return checkPath(v) }},
@@ -249,6 +258,12 @@ func (r *Route) String() string {
 	for _, s := range r.SlowChannels {
 		w.value("slow_channel", s.Pattern+":"+s.Policy.String())
 	}
+	if r.MaxHead > 0 {
+		w.value("max_head", strconv.Itoa(r.MaxHead))
+	}
+	if r.MaxBody > 0 {
+		w.value("max_body", strconv.FormatInt(r.MaxBody, 10))
+	}
 	w.flag("session", r.Session)
 	w.value("sockjs", r.SockJSPath)
 	w.value("sockjs_as_path", r.SockJSAsPath)
@@ -321,7 +336,7 @@ func setReplaceBegin(r *Route, value string) error {
 
 func addHeader(r *Route, value string) error {
 	name, text, ok := strings.Cut(value, ":")
-	if !ok || !isToken(name) {
+	if !ok || !grip.IsToken(name) {
 		return errors.New("it takes NAME:VALUE") // the value may be a secret
 	}
 	r.Headers = append(r.Headers, Field{name, strings.Trim(text, " \t")})
@@ -344,7 +359,7 @@ func setDefaultCallback(r *Route, value string) error {
 
 func setDefaultMethod(r *Route, value string) error {
 	r.JSONP.DefaultMethod = value
-	if !isToken(value) {
+	if !grip.IsToken(value) {
 		return errors.New("it takes a method, not " + clip(value))
 	}
 	return nil

@@ -11,10 +11,10 @@ import (
 const allOptions = `example.com,proto=http,ssl=yes,path_beg=/a/,id=all,replace_beg=/b/,as_host=origin.example:81,` +
 	`prefix="p-, ",header="X-A: 1",header="X-B:",debug,no_grip,log_level=0,orig_headers,sig_iss=me,sig_key=base64:c2VjcmV0,` +
 	`aco,jsonp_mode=basic,jsonp_cb=cb,jsonp_body=data,jsonp_defcb=app.done,jsonp_defmethod=PUT,` +
-	`slow=conflate,slow_bytes=2048,slow_channel=news-*:drop-oldest,slow_channel=a:b:disconnect,` +
+	`slow=conflate,slow_bytes=2048,slow_channel=news-*:drop-oldest,slow_channel=a:b:disconnect,max_head=4096,max_body=1000000,` +
 	`session,sockjs=/sock,sockjs_as_path=/as ` +
 	`localhost:80,ssl,insecure,host=o.example,trust_connect_host,untrusted,over_http,one_event,sub=c1,sub=c2,` +
-	`client_cert=c.pem,client_key=k.pem test [2001:db8::1]:443`
+	`client_cert=c.pem,client_key=k.pem test [2001:db8::1]:443,ssl,ca=ca.pem`
 
 func TestEveryOption(t *testing.T) {
 	want := Route{
@@ -25,12 +25,13 @@ func TestEveryOption(t *testing.T) {
 		JSONP: JSONP{Mode: JSONPBasic, Callback: "cb", Body: "data", DefaultCallback: "app.done", DefaultMethod: "PUT"},
 		Slow:  SlowConflate, SlowBytes: 2048,
 		SlowChannels: []SlowChannel{{"news-*", SlowDropOldest}, {"a:b", SlowDisconnect}},
-		Session:      true, SockJSPath: "/sock", SockJSAsPath: "/as",
+		MaxHead:      4096, MaxBody: 1_000_000,
+		Session: true, SockJSPath: "/sock", SockJSAsPath: "/as",
 		Targets: []Target{
 			{Address: "localhost:80", TLS: true, Insecure: true, Host: "o.example", TrustConnectHost: true, Untrusted: true,
 				ClientCert: "c.pem", ClientKey: "k.pem", OverHTTP: true, OneEvent: true, Subs: []string{"c1", "c2"}},
 			{Test: true},
-			{Address: "[2001:db8::1]:443"},
+			{Address: "[2001:db8::1]:443", TLS: true, CA: "ca.pem"},
 		},
 	}
 	got := parse(t, allOptions).Routes()[0]
@@ -86,6 +87,8 @@ func TestOption(t *testing.T) {
 			func(r *Route) any { return r.ID }, "a.b,proto=http,ssl=no,path_beg=/c"},
 		{"label: quoted", `a.b,path_beg="/c,d" a:1`, func(r *Route) any { return r.ID }, `a.b,"path_beg=/c,d"`},
 		{"slow_bytes, least", "*,slow_bytes=1024 a:1", func(r *Route) any { return r.SlowBytes }, 1024},
+		{"max_head, most", "*,max_head=262144 a:1", func(r *Route) any { return r.MaxHead }, 262144},
+		{"max_body, least", "*,max_body=1 a:1", func(r *Route) any { return r.MaxBody }, int64(1)},
 		{"slow=disconnect", "*,slow=disconnect a:1", func(r *Route) any { return r.Slow }, SlowDisconnect},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,6 +133,10 @@ func TestBadRoute(t *testing.T) {
 		{"slow=unset", "*,slow=unset a:1", `slow: it takes disconnect, drop-oldest or conflate, not "unset"`},
 		{"slow_bytes too few", "*,slow_bytes=1023 a:1", `slow_bytes: it takes a number of bytes, 1024 to 1073741824, not "1023"`},
 		{"slow_bytes too many", "*,slow_bytes=1073741825 a:1", `slow_bytes: it takes a number of bytes, 1024 to 1073741824, not "1073741825"`},
+		{"max_head too short", "*,max_head=1023 a:1", `max_head: it takes a number of bytes, 1024 to 262144, not "1023"`},
+		{"max_head too long", "*,max_head=262145 a:1", `max_head: it takes a number of bytes, 1024 to 262144, not "262145"`},
+		{"max_body too short", "*,max_body=0 a:1", `max_body: it takes a number of bytes, 1 to 1125899906842624, not "0"`},
+		{"max_body with a unit", "*,max_body=1M a:1", `max_body: it takes a number of bytes, 1 to 1125899906842624, not "1M"`},
 		{"slow_channel without a policy", "*,slow_channel=a a:1", `slow_channel: it takes PATTERN:POLICY, not "a"`},
 		{"slow_channel without a pattern", "*,slow_channel=:conflate a:1", `slow_channel: it takes PATTERN:POLICY, not ":conflate"`},
 		{"slow_channel policy", "*,slow_channel=a:b a:1", `slow_channel: it takes disconnect, drop-oldest or conflate, not "b"`},
@@ -155,6 +162,7 @@ func TestBadRoute(t *testing.T) {
 		{"§10 ipc_file_mode", "* a:1,ipc_file_mode=777", `target "a:1": ipc_file_mode: it is for zhttp targets, which there are none of: leave it out`},
 		{"§10 host of a target", "* a:1,host=", `target "a:1": host: it takes a host, or host:port, not ""`},
 		{"§10 client_cert alone", "* a:1,client_cert=c", `target "a:1": client_cert and client_key go together`},
+		{"ca and insecure", "* a:1,ssl,ca=c,insecure", `target "a:1": ca and insecure exclude each other: insecure verifies nothing`},
 		{"§10 client_key alone", "* a:1,client_key=c", `target "a:1": client_cert and client_key go together`},
 		{"second target", "* a:1 b", `target "b" has no port`},
 	} {

@@ -30,6 +30,9 @@ type Target struct {
 	// ClientCert and ClientKey are the files of the edge's own certificate; both
 	// or neither are empty.
 	ClientCert, ClientKey string
+	// CA is the file of the authorities of which the target's certificate may be;
+	// empty for those that the machine trusts.
+	CA string
 
 	// For WebSocket only.
 	OverHTTP bool
@@ -47,6 +50,7 @@ var targetOptions = map[string]setting[Target]{
 	"host":               {set: func(t *Target, v string) error { t.Host = v; return checkHost(v) }},
 	"client_cert":        {set: func(t *Target, v string) error { t.ClientCert = v; return nil }},
 	"client_key":         {set: func(t *Target, v string) error { t.ClientKey = v; return nil }},
+	"ca":                 {set: func(t *Target, v string) error { t.CA = v; return nil }},
 	"sub": {repeats: true, set: func(t *Target, v string) error {
 		if v != "" {
 			t.Subs = append(t.Subs, v)
@@ -81,7 +85,21 @@ func parseTarget(s section) (Target, error) {
 	if (t.ClientCert == "") != (t.ClientKey == "") {
 		return t, fmt.Errorf("target %s: client_cert and client_key go together", clip(s.value))
 	}
+	if t.CA != "" && t.Insecure {
+		return t, fmt.Errorf("target %s: ca and insecure exclude each other: insecure verifies nothing", clip(s.value))
+	}
 	return t, nil
+}
+
+// Files returns the paths of the files that the target names.
+func (t Target) Files() []string {
+	var all []string
+	for _, path := range []string{t.ClientCert, t.ClientKey, t.CA} {
+		if path != "" {
+			all = append(all, path)
+		}
+	}
+	return all
 }
 
 // parseAddress returns a target's address as net.Dial takes it.
@@ -118,5 +136,6 @@ func (t Target) String() string {
 	}
 	w.value("client_cert", t.ClientCert)
 	w.value("client_key", t.ClientKey)
+	w.value("ca", t.CA)
 	return w.String()
 }

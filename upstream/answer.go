@@ -35,13 +35,17 @@ type Answer struct {
 	Asked time.Time
 	// Body is the rest of a body that is too long, or comes too slowly, to be
 	// kept together. Whoever gets it closes it: until then the request counts
-	// as open. A hold, of mode stream, begins when it has come to its end, and so
+	// as open. One whose length the origin has given comes without a pause: it
+	// fails when there is one of Config.AnswerTimeout. One that has none may be
+	// waiting for news. A hold, of mode stream, begins when it has come to its end, and so
 	// does what follows from Next.
 	Body io.ReadCloser
 
 	// Personal: it is for the one whose request was put, and for nobody with an
 	// equal one.
 	Personal bool
+
+	announced bool // the origin has given the length of the content
 }
 
 // A Failure is an answer that the edge gives because it got none.
@@ -67,8 +71,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // endToEnd returns the fields of a response that are not for its connection
 // (RFC 9110 §7.6.1), in a fixed order, so that equal answers have equal bytes.
 // Content-Length travels beside them. The error is for bytes that would break
-// the answer's head, and for a space before the colon (RFC 9112 §5.1): net/http
-// takes it for a part of the name and so does not obey the field, others would.
+// the answer's head.
 func endToEnd(h http.Header) (grip.Header, error) {
 	drop := map[string]bool{
 		"Connection": true, "Content-Length": true, "Keep-Alive": true,
@@ -82,9 +85,6 @@ func endToEnd(h http.Header) (grip.Header, error) {
 	}
 	names := make([]string, 0, len(h))
 	for name := range h {
-		if strings.Contains(name, " ") {
-			return nil, fmt.Errorf("%w: space in field name %q", errUnwritten, name)
-		}
 		if !drop[name] {
 			names = append(names, name)
 		}

@@ -59,9 +59,9 @@ type Client struct {
 
 	filtering filtering
 
-	requests, joined, failures atomic.Int64
-	changes                    atomic.Int64 // requests that may have changed something at the origin
-	lastWarning                atomic.Int64 // unix time; one warning a second is enough
+	requests, joined, failures, refused atomic.Int64
+	changes                             atomic.Int64 // requests that may have changed something at the origin
+	lastWarning                         atomic.Int64 // unix time; one warning a second is enough
 
 	mu    sync.Mutex // calls, and what is said so in call
 	calls map[callKey]*call
@@ -72,8 +72,9 @@ type Stats struct {
 	Requests int64 // put to the origin
 	Joined   int64 // answered by a request that another had put
 	Failures int64
-	Open     int // at the origin now
-	Waiting  int // in line now
+	Refused  int64 // of the failures: there was no room in the line, or not in time
+	Open     int   // at the origin now
+	Waiting  int   // in line now
 }
 
 // NewClient makes a client. Close it.
@@ -99,7 +100,8 @@ func (c *Client) Stats() Stats {
 	open, waiting := c.limit.load()
 	return Stats{
 		Requests: c.requests.Load(), Joined: c.joined.Load(), Failures: c.failures.Load(),
-		Open: open, Waiting: waiting,
+		Refused: c.refused.Load(),
+		Open:    open, Waiting: waiting,
 	}
 }
 
@@ -131,7 +133,26 @@ func (c *Client) failed(ctx context.Context, s *Service, f *Failure) {
 		return // given up: nobody wanted it any more, or the client broke off
 	}
 	c.failures.Add(1)
-	if now := time.Now().Unix(); c.lastWarning.Swap(now) != now {
-		c.cfg.Log.Warn("origin gives no good answer", "origin", s.String(), "code", f.Code, "err", f.Err)
+	now, level := time.Now(), slog.LevelDebug
+	switch {
+	case f == busy, f.Answered:
+		if c.lastWarning.Swap(now.Unix()) != now.Unix() {
+			level = slog.LevelWarn
+		}
+	case s.lost(now):
+		level = slog.LevelWarn
+	}
+	attrs := []any{"origin", s.String(), "code", f.Code, "err", f.Err}
+	if remedy := remedy(f.Err); remedy != "" {
+		attrs = append(attrs, "remedy", remedy)
+	}
+	c.cfg.Log.Log(ctx, level, "origin gives no good answer", attrs...)
+}
+
+// answered notes an answer, and logs it if it is the first one after failures.
+func (c *Client) answered(s *Service) {
+	if failures, since := s.back(); failures > 0 {
+		c.cfg.Log.Info("origin answers again", "origin", s.String(), "failures", failures,
+			"after", time.Since(since).Round(time.Millisecond).String())
 	}
 }

@@ -135,24 +135,69 @@ func TestLinePatience(t *testing.T) {
 	})
 }
 
-// TestFailureWarning: an origin that is down is logged once a second, and
-// counted each time.
-func TestFailureWarning(t *testing.T) {
+// TestOutage: an origin that is down is logged once, and once when it answers
+// again; each failure is counted.
+func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		c := newBubbleClient(t, wire("no HTTP"), func(cfg *Config) {
+		up := false
+		c := newBubbleClient(t, func(w http.ResponseWriter, r *http.Request) {
+			if up {
+				answer("body")(w, r)
+			} else {
+				wire("no HTTP")(w, r)
+			}
+		}, func(cfg *Config) {
 			cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 		})
+		wantLines := func(lost, back int) {
+			t.Helper()
+			if n := strings.Count(log.String(), "level=WARN msg=\"origin gives no good answer\""); n != lost {
+				t.Errorf("the begin of an outage is told %d times, want %d:\n%s", n, lost, &log)
+			}
+			if n := strings.Count(log.String(), "level=INFO msg=\"origin answers again\""); n != back {
+				t.Errorf("the end of an outage is told %d times, want %d:\n%s", n, back, &log)
+			}
+		}
+		wantBody := func() {
+			t.Helper()
+			ask(t, c, get(""), false).want("answer body")
+		}
+		wantBodyAfter := func(failures int) {
+			t.Helper()
+			up = false
+			for range failures {
+				ask(t, c, get(""), false).want("failure 502")
+			}
+			up = true
+			wantBody()
+		}
+		up = true
+		wantBody()
+		wantLines(0, 0)
+		up = false
 		for range 3 {
 			ask(t, c, get(""), false).want("failure 502")
+			time.Sleep(time.Minute)
 		}
-		time.Sleep(time.Second)
-		ask(t, c, get(""), false).want("failure 502")
-		if n := strings.Count(log.String(), "level=WARN"); n != 2 {
-			t.Errorf("%d warnings for failures in two seconds, want 2:\n%s", n, &log)
+		wantLines(1, 0)
+		up = true
+		wantBody()
+		wantBody()
+		wantLines(1, 1)
+		if want := "failures=3 after=3m0s"; !strings.Contains(log.String(), want) {
+			t.Errorf("the log has not %s:\n%s", want, &log)
 		}
-		if n := c.Stats().Failures; n != 4 {
-			t.Errorf("%d failures are counted, want 4", n)
+		// One that answers now and then is told of once a second.
+		for range 10 {
+			wantBodyAfter(2)
+		}
+		wantLines(2, 2)
+		time.Sleep(outagePause)
+		wantBodyAfter(1)
+		wantLines(3, 3)
+		if n := c.Stats().Failures; n != 3+20+1 {
+			t.Errorf("%d failures are counted, want 24", n)
 		}
 	})
 }

@@ -57,6 +57,9 @@ func (c *Client) fetch(ctx context.Context, r *Request) (*Answer, *Failure) {
 			cancel(nil)
 		} else {
 			a.Body = &openBody{ReadCloser: a.Body, closed: func() { cancel(nil) }}
+			if a.announced {
+				a.Body.(*openBody).patience = c.cfg.AnswerTimeout
+			}
 		}
 		return a, nil
 	}
@@ -120,7 +123,7 @@ func (c *Client) exchange(ctx context.Context, cancel context.CancelCauseFunc, r
 func (c *Client) roundTrip(ctx context.Context, r *Request) (*http.Response, Target, error) {
 	none := new(unreachable)
 	for i, t := range r.Service.Targets {
-		resp, err := c.transport(r.Service, i).RoundTrip(r.outgoing(ctx, t))
+		resp, err := c.transport(r.Service, i).RoundTrip(r.outgoing(traced(ctx, r.Method), t))
 		var connect *connectError
 		if !errors.As(err, &connect) || errors.Is(err, errBlocked) || ctx.Err() != nil {
 			return resp, t, err
@@ -141,6 +144,8 @@ func (c *Client) read(resp *http.Response, cancel context.CancelCauseFunc, r *Re
 		Response: grip.Response{Code: resp.StatusCode, Reason: reason(resp.Status), Header: header},
 		Length:   resp.ContentLength,
 		Personal: personal(header, false),
+
+		announced: resp.ContentLength >= 0,
 	}
 	if a.Response.Code < 200 {
 		return nil, fmt.Errorf("%w: status %d to a request without Upgrade", errUnwritten, a.Response.Code)
@@ -211,7 +216,7 @@ func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer,
 	out := &Answer{
 		Response: in.Response, Length: int64(len(in.Response.Body)),
 		Hold: in.Hold, Next: in.Next, Gone: in.Gone, Named: in.Named,
-		Body: rest,
+		Body: rest, announced: a.announced,
 	}
 	if rest != nil {
 		out.Length = -1
@@ -228,8 +233,18 @@ func readInstruct(a *Answer, body io.ReadCloser, r *Request, t Target) (*Answer,
 // openBody is a body with something to do when it is closed.
 type openBody struct {
 	io.ReadCloser
-	closed func()
-	once   sync.Once
+	closed   func()
+	patience time.Duration // how long a Read may take; 0 for any time
+	once     sync.Once
+}
+
+// Read implements io.Reader.
+func (b *openBody) Read(p []byte) (int, error) {
+	if b.patience > 0 {
+		timer := time.AfterFunc(b.patience, func() { b.Close() })
+		defer timer.Stop()
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // Close implements io.Closer. It may be called again, and during a Read, which

@@ -53,7 +53,6 @@ func TestFetch(t *testing.T) {
 		{"RFC 9112 §6.3 HTTP/1.0", "", head("HTTP/1.0 200 OK") + "abc", "200 OK\n[3] abc"},
 		{"RFC 9112 §7.1 chunked", "", head(ok, "Transfer-Encoding: chunked") + "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "200 OK\n[3] abc"},
 		{"RFC 9112 §7.1.2 trailers end here", "", head(ok, "Transfer-Encoding: chunked", "Trailer: X") + "1\r\na\r\n0\r\nX: y\r\n\r\n", "200 OK\n[1] a"},
-		{"RFC 9112 §6.3 chunked beats Content-Length", "", head(ok, "Content-Length: 9", "Transfer-Encoding: chunked") + "1\r\na\r\n0\r\n\r\n", "200 OK\n[1] a"},
 		{"RFC 9112 §6.3 equal Content-Lengths", "", head(ok, "Content-Length: 1", "Content-Length: 1") + "a", "200 OK\n[1] a"},
 
 		{"RFC 9110 §9.3.2 HEAD", "HEAD", head(ok, "Content-Length: 1234567"), "200 OK\n[1234567] "},
@@ -120,7 +119,7 @@ func TestFetchFailure(t *testing.T) {
 		{"no status", "HTTP/1.1\r\n\r\n", "malformed"},
 		{"status of two digits", head("HTTP/1.1 20 OK"), "malformed"},
 		{"status of letters", head("HTTP/1.1 abc OK"), "malformed"},
-		{"status below 100", head("HTTP/1.1 099 Low", "Content-Length: 0"), "status 99"},
+		{"status below 100", head("HTTP/1.1 099 Low", "Content-Length: 0"), "status line"},
 		{"head is torn", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n", "EOF"},
 		{"field without a colon", head(ok, "X"), "malformed"},
 		{"field without a name", head(ok, ": x"), "malformed"},
@@ -133,8 +132,10 @@ func TestFetchFailure(t *testing.T) {
 		{"head without end", head(ok, "X: "+strings.Repeat("x", 70<<10)), "exceeded"},
 		{"interim answers without end", strings.Repeat(head("HTTP/1.1 102 Processing"), 4000), ""},
 		{"RFC 9112 §6.3 different Content-Lengths", head(ok, "Content-Length: 1", "Content-Length: 2") + "ab", "Content-Length"},
+		{"RFC 9112 §6.3 Content-Length and chunks", head(ok, "Content-Length: 9", "Transfer-Encoding: chunked") + "1\r\na\r\n0\r\n\r\n", "both"},
+		{"RFC 9112 §6.1 chunks in HTTP/1.0", head("HTTP/1.0 200 OK", "Transfer-Encoding: chunked") + "1\r\na\r\n0\r\n\r\n", "HTTP/1.0"},
 		{"RFC 9112 §6.3 Content-Length that is none", head(ok, "Content-Length: +1") + "a", "Content-Length"},
-		{"RFC 9112 §6.1 unknown transfer coding", head(ok, "Transfer-Encoding: gzip") + "a", "transfer encoding"},
+		{"RFC 9112 §6.1 unknown transfer coding", head(ok, "Transfer-Encoding: gzip") + "a", "Transfer-Encoding"},
 		{"RFC 9112 §8 content is torn", head(ok, "Content-Length: 3") + "ab", "EOF"},
 		{"RFC 9112 §8 chunked content is torn", head(ok, "Transfer-Encoding: chunked") + "3\r\nab", "EOF"},
 		{"RFC 9112 §8 the last chunk is missing", head(ok, "Transfer-Encoding: chunked") + "2\r\nab\r\n", "EOF"},
@@ -280,6 +281,42 @@ func TestFetchSlowStream(t *testing.T) {
 				}
 				if n, err := r.Answer.Body.Read(buf); n != 0 || err != io.EOF {
 					t.Errorf("Read at the end: %d, %v, want 0, EOF", n, err)
+				}
+				r.Answer.Body.Close()
+			})
+		})
+	}
+}
+
+// TestFetchStall: a body whose length is known may not be silent for longer than
+// an answer may take to begin.
+func TestFetchStall(t *testing.T) {
+	for _, tt := range []struct{ name, fields string }{
+		{"answer", ""},
+		{"beginning of a stream", "Grip-Hold: stream\r\nGrip-Channel: a\r\n"},
+		{"answer with a next link", "Grip-Link: </b>; rel=next\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newBubbleClient(t, func(w http.ResponseWriter, r *http.Request) {
+					nc, _, err := w.(http.Hijacker).Hijack()
+					if err != nil {
+						panic(err)
+					}
+					defer nc.Close()
+					io.WriteString(nc, head("HTTP/1.1 200 OK", tt.fields+"Content-Length: 400000")+strings.Repeat("x", 200_000))
+					io.Copy(io.Discard, nc)
+				})
+				r := ask(t, c, get("k"), false).result()
+				if r.Answer == nil || r.Answer.Body == nil {
+					t.Fatalf("got %s, want a body that follows", describe(r))
+				}
+				begun := time.Now()
+				if _, err := io.Copy(io.Discard, r.Answer.Body); err == nil {
+					t.Error("the body comes to an end")
+				}
+				if d := time.Since(begun); d != patience {
+					t.Errorf("it fails after %v, want %v", d, patience)
 				}
 				r.Answer.Body.Close()
 			})

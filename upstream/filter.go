@@ -158,7 +158,7 @@ func (c *Client) filter(ctx context.Context, f FilterRequest, wait time.Duration
 	if !room {
 		return Verdict{}, cmp.Or(ctx.Err(), error(busy))
 	}
-	defer c.limit.done()
+	defer c.limit.done(j)
 	c.requests.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, filterTimeout)
 	defer cancel()

@@ -60,17 +60,17 @@ func TestLimiterFIFO(t *testing.T) {
 			l.start(log.job(name))
 		}
 		log.want(t, l, 2, 3)
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 2, 2, "run c")
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 2, 1, "run d")
 		l.start(log.job("f"))
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 2, 1, "run e")
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 2, 0, "run f")
-		l.done()
-		l.done()
+		l.done(new(job))
+		l.done(new(job))
 		log.want(t, l, 0, 0)
 	})
 }
@@ -85,12 +85,12 @@ func TestLimiterFullLine(t *testing.T) {
 		log.want(t, l, 1, 2, "run a")
 		l.start(log.job("d"))
 		log.want(t, l, 1, 2, "refuse d")
-		l.done()
+		l.done(new(job))
 		l.start(log.job("e"))
 		log.want(t, l, 1, 2, "run b")
-		l.done()
-		l.done()
-		l.done()
+		l.done(new(job))
+		l.done(new(job))
+		l.done(new(job))
 		synctest.Wait()
 	})
 }
@@ -120,10 +120,10 @@ func TestLimiterPatience(t *testing.T) {
 
 		l.start(log.job("d")) // after the line was empty
 		time.Sleep(10*time.Second - 1)
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 1, 0, "run d")
 		time.Sleep(time.Hour)
-		l.done()
+		l.done(new(job))
 		log.want(t, l, 0, 0)
 	})
 }
@@ -145,9 +145,62 @@ func TestLimiterCancel(t *testing.T) {
 		l.cancel(waiting)
 		l.cancel(waiting)
 		log.want(t, l, 1, 0)
-		l.done()
+		l.done(new(job))
 		time.Sleep(time.Minute)
 		log.want(t, l, 0, 0)
+	})
+}
+
+// Jobs that stream leave room for others, whatever they were in the beginning.
+func TestLimiterStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log jobLog
+		l := newLimiter(8, 2, 10*time.Second)
+		stream := func(name string) *job {
+			j := log.job(name)
+			j.streams = true
+			return j
+		}
+		first := stream("first")
+		l.start(first)
+		log.want(t, l, 1, 0, "run first")
+		for range 5 {
+			l.start(stream("stream"))
+			log.want(t, l, l.running, 0, "run stream")
+		}
+		a, b := log.job("a"), log.job("b")
+		l.start(a)
+		log.want(t, l, 7, 0, "run a")
+		for range 2 { // the second time it does already
+			if !l.stream(a) {
+				t.Error("a may not stream, want seven at a time")
+			}
+		}
+		l.start(b)
+		log.want(t, l, 8, 0, "run b")
+		if l.stream(b) {
+			t.Error("b may stream, want seven at a time")
+		}
+		l.start(stream("c"))
+		time.Sleep(time.Second)
+		l.start(log.job("d"))
+		l.start(stream("e"))
+		l.start(stream("f"))
+		log.want(t, l, 8, 3, "refuse f")
+		l.done(b)
+		log.want(t, l, 8, 2, "run d")
+		l.done(first)
+		log.want(t, l, 8, 1, "run c")
+		time.Sleep(10 * time.Second)
+		log.want(t, l, 8, 0, "refuse e")
+		for range 7 {
+			l.done(a)
+		}
+		l.done(b)
+		log.want(t, l, 0, 0)
+		if l.streaming != 0 {
+			t.Errorf("%d jobs stream after all, want none", l.streaming)
+		}
 	})
 }
 
@@ -170,7 +223,8 @@ func TestLimiterStress(t *testing.T) {
 					}
 				}
 				yields := random.IntN(20)
-				j := &job{
+				var j *job
+				j = &job{
 					run: func() {
 						if n := running.Add(1); n > maxRunning {
 							t.Errorf("%d jobs run, the limit is %d", n, maxRunning)
@@ -180,7 +234,7 @@ func TestLimiterStress(t *testing.T) {
 							runtime.Gosched()
 						}
 						running.Add(-1)
-						l.done()
+						l.done(j)
 						close(ended)
 					},
 					refused: func() {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -42,6 +43,9 @@ type Target struct {
 	// that is shown to the target, and its key; both or neither. The
 	// certificate's file may have intermediate ones after it.
 	ClientCert, ClientKey string
+	// CA is the path of a PEM file with the certificates of the authorities of
+	// which that of the target may be; "" for those that the machine trusts.
+	CA string
 	// Test: the target is in this process, for trying out clients without an
 	// origin; see testTarget.
 	Test bool
@@ -68,15 +72,23 @@ type ServiceConfig struct {
 type Service struct {
 	ServiceConfig
 
-	settings []setting          // of each target
-	certs    []*tls.Certificate // of each target; nil for none
+	settings    []setting     // of each target
+	credentials []credentials // of each target
 
 	mu      sync.Mutex          // directs
 	directs map[string]*Service // by scheme://host:port
+
+	outage outage
 }
 
-// NewService makes a service. It reads the files of the client certificates;
-// errors name the target, and the file.
+// credentials are what a target's files contain.
+type credentials struct {
+	own   *tls.Certificate // shown to the target; nil for none
+	roots *x509.CertPool   // of which its certificate may be; nil for the machine's
+}
+
+// NewService makes a service. It reads the files of the client certificates and
+// of the authorities; errors name the target, and the file.
 func NewService(cfg ServiceConfig) (*Service, error) {
 	if len(cfg.Targets) == 0 {
 		return nil, errors.New("service has no targets")
@@ -84,12 +96,12 @@ func NewService(cfg ServiceConfig) (*Service, error) {
 	cfg.Targets = slices.Clone(cfg.Targets)
 	s := &Service{ServiceConfig: cfg, directs: make(map[string]*Service)}
 	for _, t := range cfg.Targets {
-		set, cert, err := t.setting()
+		set, creds, err := t.setting()
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t, err)
 		}
 		s.settings = append(s.settings, set)
-		s.certs = append(s.certs, cert)
+		s.credentials = append(s.credentials, creds)
 	}
 	return s, nil
 }
@@ -150,48 +162,82 @@ func (t Target) String() string {
 }
 
 // setting returns what decides over the connections to the target.
-func (t Target) setting() (setting, *tls.Certificate, error) {
+func (t Target) setting() (setting, credentials, error) {
+	var creds credentials
 	if t.Test {
-		return setting{}, nil, nil
+		return setting{}, creds, nil
 	}
 	host, port, err := net.SplitHostPort(t.Address)
 	if err != nil || host == "" {
-		return setting{}, nil, errors.New("address is not host:port")
+		return setting{}, creds, errors.New("address is not host:port")
 	}
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
-		return setting{}, nil, fmt.Errorf("port %q is not from 1 to 65535", port)
+		return setting{}, creds, fmt.Errorf("port %q is not from 1 to 65535", port)
 	}
 	set := setting{untrusted: t.Untrusted}
 	if !t.TLS {
 		if t.ClientCert != "" || t.ClientKey != "" {
-			return setting{}, nil, errors.New("client certificate without TLS")
+			return setting{}, creds, errors.New("client certificate without TLS")
 		}
-		return set, nil, nil
+		if t.CA != "" {
+			return setting{}, creds, errors.New("certificate authorities without TLS")
+		}
+		return set, creds, nil
 	}
 	set.tls, set.insecure = true, t.Insecure
 	if !t.TrustConnectHost {
 		set.address = t.Address
 	}
+	if creds.own, set.identity, err = t.identity(); err != nil {
+		return setting{}, creds, err
+	}
+	if creds.roots, set.roots, err = t.authorities(); err != nil {
+		return setting{}, creds, err
+	}
+	return set, creds, nil
+}
+
+// identity reads the certificate that the target is shown, and returns a hash of
+// it; none, if the target is shown none.
+func (t Target) identity() (*tls.Certificate, [sha256.Size]byte, error) {
+	var none [sha256.Size]byte
 	if t.ClientCert == "" && t.ClientKey == "" {
-		return set, nil, nil
+		return nil, none, nil
 	}
 	if t.ClientCert == "" || t.ClientKey == "" {
-		return setting{}, nil, errors.New("client certificate and its key: one of the two is missing")
+		return nil, none, errors.New("client certificate and its key: one of the two is missing")
 	}
 	certPEM, err := os.ReadFile(t.ClientCert)
 	if err != nil {
-		return setting{}, nil, fmt.Errorf("read client certificate: %w", err)
+		return nil, none, fmt.Errorf("read client certificate: %w", err)
 	}
 	keyPEM, err := os.ReadFile(t.ClientKey)
 	if err != nil {
-		return setting{}, nil, fmt.Errorf("read key of client certificate: %w", err)
+		return nil, none, fmt.Errorf("read key of client certificate: %w", err)
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return setting{}, nil, fmt.Errorf("use client certificate %s with key %s: %w", t.ClientCert, t.ClientKey, err)
+		return nil, none, fmt.Errorf("use client certificate %s with key %s: %w", t.ClientCert, t.ClientKey, err)
 	}
-	set.identity = sha256.Sum256(slices.Concat(certPEM, keyPEM))
-	return set, &cert, nil
+	return &cert, sha256.Sum256(slices.Concat(certPEM, keyPEM)), nil
+}
+
+// authorities reads the authorities of which the target's certificate may be, and
+// returns a hash of them; none, if they are the machine's.
+func (t Target) authorities() (*x509.CertPool, [sha256.Size]byte, error) {
+	var none [sha256.Size]byte
+	if t.CA == "" {
+		return nil, none, nil
+	}
+	text, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, none, fmt.Errorf("read certificate authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, none, fmt.Errorf("read certificate authorities: %s has no certificate in PEM form", t.CA)
+	}
+	return pool, sha256.Sum256(text), nil
 }
 
 // urlHost returns the host:port by which the connections that may serve a

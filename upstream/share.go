@@ -82,8 +82,10 @@ func (c *Client) Ask(req *Request, notBefore time.Time, done func(Result)) *Tick
 	cl := &call{client: c, req: req, cancel: cancel, first: t, tickets: []*Ticket{t}}
 	t.call = cl
 	cl.job = job{
-		run: func() { cl.run(ctx) },
+		streams: req.Stream != nil,
+		run:     func() { cl.run(ctx) },
 		refused: func() {
+			c.refused.Add(1)
 			c.failed(ctx, req.Service, busy)
 			cl.settle(nil, busy)
 		},
@@ -123,13 +125,19 @@ func (cl *call) run(ctx context.Context) {
 	if !safe(cl.req.Method) {
 		c.changes.Add(1)
 	}
+	if f == nil && a.Body != nil && !c.limit.stream(&cl.job) {
+		a.Body.Close()
+		a, f = nil, busy
+	}
 	if f != nil {
 		c.failed(ctx, cl.req.Service, f)
+	} else {
+		c.answered(cl.req.Service)
 	}
 	if f == nil && a.Body != nil {
-		a.Body = &openBody{ReadCloser: a.Body, closed: c.limit.done}
+		a.Body = &openBody{ReadCloser: a.Body, closed: func() { c.limit.done(&cl.job) }}
 	} else {
-		c.limit.done()
+		c.limit.done(&cl.job)
 	}
 	cl.settle(a, f)
 }

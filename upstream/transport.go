@@ -44,6 +44,7 @@ type setting struct {
 	// (and must prove to be); "" leads it to that host.
 	address  string
 	identity [sha256.Size]byte // of the client certificate and its key
+	roots    [sha256.Size]byte // of the authorities
 }
 
 // dialFunc makes a connection, as net.Dialer.DialContext does.
@@ -94,18 +95,24 @@ func (c *Client) transport(s *Service, i int) http.RoundTripper {
 	defer c.transportsMu.Unlock()
 	t := c.transports[set]
 	if t == nil {
-		t = c.newTransport(set, s.certs[i])
+		t = c.newTransport(set, s.credentials[i])
 		c.transports[set] = t
 	}
 	return t
 }
 
-func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transport {
+func (c *Client) newTransport(set setting, creds credentials) *http.Transport {
 	connect := func(ctx context.Context, network, address string) (net.Conn, error) {
 		return c.connect(ctx, set, network, address)
 	}
 	t := &http.Transport{
-		DialContext:            connect,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := connect(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return c.originConn(nc, address), nil
+		},
 		DisableCompression:     true, // the body passes as it is
 		MaxIdleConnsPerHost:    min(c.cfg.MaxOpen, 64),
 		MaxIdleConns:           c.cfg.MaxOpen,
@@ -116,16 +123,19 @@ func (c *Client) newTransport(set setting, cert *tls.Certificate) *http.Transpor
 		ReadBufferSize:         4 << 10,
 	}
 	if set.tls {
-		config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: set.insecure}
-		if cert != nil {
-			config.Certificates = []tls.Certificate{*cert}
+		config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: set.insecure, RootCAs: creds.roots}
+		if creds.own != nil {
+			config.Certificates = []tls.Certificate{*creds.own}
 		}
 		t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			nc, err := connect(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return c.encrypt(ctx, nc, config, address)
+			if nc, err = c.encrypt(ctx, nc, config, address); err != nil {
+				return nil, err
+			}
+			return c.originConn(nc, address), nil
 		}
 	}
 	return t
@@ -157,7 +167,16 @@ func (c *Client) connect(ctx context.Context, set setting, network, address stri
 	if err != nil {
 		return nil, &connectError{err}
 	}
-	return &originConn{nc, c.cfg.AnswerTimeout}, nil
+	return nc, nil
+}
+
+// originConn makes a connection to that address what net/http uses.
+func (c *Client) originConn(nc net.Conn, address string) *originConn {
+	return newOriginConn(nc, c.cfg.AnswerTimeout, func(n int) {
+		if now := time.Now().Unix(); c.lastWarning.Swap(now) != now { // one warning a second is enough
+			c.cfg.Log.Warn("origin sends more than its answer, the connection is closed", "origin", address, "bytes", n)
+		}
+	})
 }
 
 // outOfFiles reports whether there is no file descriptor for a connection.
@@ -226,17 +245,4 @@ func onlyPublic(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("%w: %s", errBlocked, at.Addr())
 	}
 	return nil
-}
-
-// originConn is a connection to the origin, which has to take what is written
-// within the timeout: net/http would wait for ever.
-type originConn struct {
-	net.Conn
-	timeout time.Duration
-}
-
-// Write implements net.Conn.
-func (oc *originConn) Write(p []byte) (int, error) {
-	_ = oc.SetWriteDeadline(time.Now().Add(oc.timeout))
-	return oc.Conn.Write(p)
 }

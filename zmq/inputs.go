@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 
 	"marquee/grip"
@@ -17,7 +18,10 @@ type Config struct {
 	Pull, Sub, SubConnect []string
 	// Rep is where commands are answered; empty is nowhere.
 	Rep string
-	Log *slog.Logger
+	// Inherited are listeners that are there already, of another process, and
+	// take the places of those of Pull, Sub and Rep.
+	Inherited Listeners
+	Log       *slog.Logger
 	// Publish is called for items, on one goroutine for each type of socket. It
 	// may block; meanwhile the publishers of that type wait, as ZeroMQ does it.
 	Publish func(items []grip.Item)
@@ -26,6 +30,9 @@ type Config struct {
 	// Conns returns those of the ids that are connections.
 	Conns func(ids []string) []string
 }
+
+// Listeners are what the sockets of a configuration listen on.
+type Listeners struct{ Pull, Sub, Rep []net.Listener }
 
 // Inputs are the sockets through which items and commands come.
 type Inputs struct {
@@ -55,19 +62,33 @@ func Listen(ctx context.Context, cfg Config) (*Inputs, error) {
 	}
 	var err error
 	if in.pull != nil {
-		err = in.pull.socket.listen(ctx, cfg.Pull)
+		err = in.pull.socket.listen(ctx, cfg.Pull, cfg.Inherited.Pull)
 	}
 	if in.sub != nil {
-		err = errors.Join(err, in.sub.socket.listen(ctx, cfg.Sub), in.sub.socket.connect(cfg.SubConnect))
+		err = errors.Join(err, in.sub.socket.listen(ctx, cfg.Sub, cfg.Inherited.Sub), in.sub.socket.connect(cfg.SubConnect))
 	}
 	if in.rep != nil {
-		err = errors.Join(err, in.rep.socket.listen(ctx, []string{cfg.Rep}))
+		err = errors.Join(err, in.rep.socket.listen(ctx, []string{cfg.Rep}, cfg.Inherited.Rep))
 	}
 	if err != nil {
 		in.Close()
 		return nil, err
 	}
 	return in, nil
+}
+
+// Listeners returns what the sockets listen on. They stay the sockets'.
+func (in *Inputs) Listeners() (all Listeners) {
+	if in.pull != nil {
+		all.Pull = in.pull.socket.listeners
+	}
+	if in.sub != nil {
+		all.Sub = in.sub.socket.listeners
+	}
+	if in.rep != nil {
+		all.Rep = in.rep.socket.listeners
+	}
+	return all
 }
 
 // Close closes what Listen opened. It is for who does not call Run.

@@ -52,8 +52,12 @@ func newSocket(socketType string, log *slog.Logger, serve func(context.Context, 
 	}
 }
 
-// listen opens endpoints, of which close closes all.
-func (s *socket) listen(ctx context.Context, endpoints []string) error {
+// listen opens endpoints, of which close closes all, unless some are inherited.
+func (s *socket) listen(ctx context.Context, endpoints []string, inherited []net.Listener) error {
+	if len(inherited) > 0 {
+		s.listeners = inherited
+		return nil
+	}
 	for _, text := range endpoints {
 		e, err := parseEndpoint(text)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 type StatsConfig struct {
 	// Endpoint is where the PUB socket listens: tcp://HOST:PORT or ipc://PATH.
 	Endpoint string
+	// Inherited are listeners that are there already, and take the place of
+	// Endpoint.
+	Inherited []net.Listener
 	// Format is "tnetstring", which is also what "" means, or "json".
 	Format string
 	// From is the sender that every message names; not empty.
@@ -122,7 +126,7 @@ func NewStats(cfg StatsConfig) (*Stats, error) {
 		}
 	}
 	s.pub = newPub(cfg.Log)
-	if err := s.pub.socket.listen(context.Background(), []string{cfg.Endpoint}); err != nil {
+	if err := s.pub.socket.listen(context.Background(), []string{cfg.Endpoint}, cfg.Inherited); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -130,6 +134,9 @@ func NewStats(cfg StatsConfig) (*Stats, error) {
 
 // Close closes the socket. It is for who does not call Run.
 func (s *Stats) Close() { s.pub.socket.close() }
+
+// Listeners returns what the socket listens on. They stay the socket's.
+func (s *Stats) Listeners() []net.Listener { return s.pub.socket.listeners }
 
 // Endpoint returns where the socket listens, with the port found for 0.
 func (s *Stats) Endpoint() string { return s.pub.socket.endpoint() }

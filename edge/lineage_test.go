@@ -1,0 +1,697 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
+
+	"marquee/bus"
+	"marquee/grip"
+)
+
+// lineage is a command in a process of its own and its successors, each of which
+// takes over from the one before.
+type lineage struct {
+	rig
+	path string // of the command
+	pid  int    // of the newest
+}
+
+// startLineage starts the first one, from a copy of this binary that upgrades can
+// replace.
+func startLineage(t *testing.T, origin string, args ...string) *lineage {
+	t.Helper()
+	clearEnv(t)
+	path := filepath.Join(t.TempDir(), "edge")
+	install(t, path)
+	cmd := exec.Command(path, append([]string{
+		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-loops", "2", "-log-format", "json"}, args...)...)
+	cmd.Env = append(os.Environ(), "TEST_BE_EDGE=1")
+	return startLineageOf(t, cmd)
+}
+
+// startLineageOf starts the first one as cmd says, with a log in JSON. Those that
+// still run at the end of the test are killed.
+func startLineageOf(t *testing.T, cmd *exec.Cmd) *lineage {
+	t.Helper()
+	// Successors, whose parents end, become children of this process.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	p := &lineage{rig: rig{t: t, log: &edgeLog{readyCh: make(chan ready, 1)}}, path: cmd.Path}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.pid = cmd.Process.Pid
+	_ = cmd.Process.Release()
+	write.Close()
+	var logged sync.WaitGroup
+	logged.Go(func() {
+		defer read.Close()
+		for lines := bufio.NewReader(read); ; {
+			line, err := lines.ReadBytes('\n')
+			_, _ = p.log.Write(line)
+			if err != nil {
+				return // all of them have ended
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		_, _ = syscall.Wait4(p.pid, nil, 0, nil)
+		logged.Wait()
+		if t.Failed() {
+			t.Logf("the edges' log:\n%s", p.log)
+		}
+	})
+	at := await(t, p.log.readyCh, "the edge's start")
+	p.address, p.control = at.Listen, "http://"+at.Control
+	return p
+}
+
+// install puts this binary at a path, in place of what is there.
+func install(t *testing.T, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := path + ".next"
+	if err := os.Link(self, next); err != nil { // or on another file system
+		binary, err := os.ReadFile(self)
+		if err == nil {
+			err = os.WriteFile(next, binary, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signal sends the newest one a signal.
+func (p *lineage) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := syscall.Kill(p.pid, s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// upgrade has a successor take over, and returns the one before, which drains: who
+// comes from then on comes to the successor.
+func (p *lineage) upgrade() (before int) {
+	p.t.Helper()
+	drains := func() int { return strings.Count(p.log.String(), `"msg":"draining"`) }
+	earlier := drains()
+	before = p.pid
+	p.signal(syscall.SIGUSR2)
+	at := await(p.t, p.log.readyCh, "the successor's start")
+	if got := "http://" + at.Control; at.Listen != p.address || got != p.control {
+		p.t.Fatalf("the successor listens on %s and %s, want %s and %s", at.Listen, got, p.address, p.control)
+	}
+	eventually(p.t, func() error {
+		for line := range strings.Lines(p.log.String()) {
+			var handed struct {
+				Msg string
+				PID int
+			}
+			if json.Unmarshal([]byte(line), &handed) == nil && handed.Msg == "handed over" {
+				p.pid = handed.PID
+			}
+		}
+		if p.pid == before || drains() == earlier {
+			return fmt.Errorf("nothing has been handed over")
+		}
+		return nil
+	})
+	return before
+}
+
+// wantExit waits until a process has ended with status 0.
+func (p *lineage) wantExit(pid int) {
+	p.t.Helper()
+	exitCh := make(chan syscall.WaitStatus, 1)
+	go func() {
+		var status syscall.WaitStatus
+		_, _ = syscall.Wait4(pid, &status, 0, nil)
+		exitCh <- status
+	}()
+	if status := await(p.t, exitCh, "the end of a process"); !status.Exited() || status.ExitStatus() != 0 {
+		p.t.Errorf("process %d ended with %#x", pid, status)
+	}
+}
+
+// A successor takes over the sockets; what the one before has begun it brings to
+// its end.
+func TestUpgrade(t *testing.T) {
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(startedCh)
+			hang(req, goCh)
+		}
+		h.ServeHTTP(w, req)
+	})), "-share-all", "-drain-timeout", "1m", "-drain-spread", "1s")
+	idle := p.dial()
+	idle.get(headlinePath)
+	idle.wantAnswer(200, headlineBody(1))
+	held := p.poll(100, 1)
+	p.waitHolds(100)
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+
+	before := p.upgrade()
+	eventually(t, func() error { // the loops may not have begun to drain
+		idle.get(headlinePath)
+		idle.wantAnswer(200, headlineBody(1))
+		if got := idle.head.Get("Connection"); got != "close" {
+			return fmt.Errorf("field Connection of who was idle is %q, want close", got)
+		}
+		return nil
+	})
+	idle.wantClosed()
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
+	again := p.poll(10, 1)
+	p.waitHolds(10) // in the successor
+	close(goCh)
+	slow.wantStatus(200)
+	slow.wantHeader("Connection", "close")
+	slow.wantBody(headlineBody(1))
+	p.wantExit(before)
+	if got := p.publish(headlineItem(h.change()))[0]; got.Written != 10 {
+		t.Errorf("receipt %+v, want 10 written", got)
+	}
+	for _, c := range again {
+		c.wantAnswer(200, headlineBody(2))
+	}
+	p.signal(syscall.SIGTERM)
+	for _, c := range again {
+		c.wantClosed()
+	}
+	p.wantExit(p.pid)
+}
+
+// What is published to one of the two processes reaches those who hold in the
+// other.
+func TestPublishDuringUpgrade(t *testing.T) {
+	const clients = 1000
+	for _, tt := range []struct {
+		name      string
+		toSuccess bool
+	}{{"to the successor", true}, {"to the predecessor", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &headline{id: 1}
+			p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m")
+			held := p.poll(clients, 1)
+			p.waitHolds(clients)
+			publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+			publisher.get("/healthz")
+			publisher.wantStatus(200)
+			publisher.wantBody("ok\n")
+
+			before := p.upgrade()
+			fresh := p.dial()
+			fresh.get(pollPath(1))
+			p.waitHolds(1)
+			it := headlineItem(h.change())
+			if tt.toSuccess {
+				if got := p.publish(it)[0]; got.Written != 1 {
+					t.Errorf("receipt %+v, want 1 written", got)
+				}
+			} else {
+				body := grip.AppendItems(nil, []grip.Item{it})
+				publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+				publisher.wantStatus(200)
+				publisher.wantHeader("Connection", "close") // the next one is for the successor
+				publisher.wantBody("Published\n")
+				publisher.wantClosed()
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			items := 0
+			for _, c := range held {
+				c.wantStatus(200)
+				c.wantHeader("Connection", "close")
+				switch body, err := c.readBody(200); {
+				case err == nil && body == headlineBody(2):
+					items++
+				case err != nil || body != "{}":
+					t.Fatalf("body %q, %v", body, err)
+				}
+			}
+			if items == 0 {
+				t.Error("nobody who held in the predecessor was given the item")
+			}
+			p.wantExit(before)
+		})
+	}
+}
+
+// A successor that cannot take over changes nothing.
+func TestFailedUpgrade(t *testing.T) {
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h))
+	held := p.dial()
+	held.get(pollPath(1))
+	p.waitHolds(1)
+	for _, tt := range []struct{ name, program, log string }{
+		{"it is gone", "", "no such file"},
+		{"it is none", "garbage", "exec format error"},
+		{"it ends", "#!/bin/sh\nexit 7\n", "exit status 7"},
+		{"it refuses its flags", "#!/bin/sh\nexec " + os.Args[0] + " -origin /\n", "exit status 1"},
+	} {
+		_ = os.Remove(p.path) // unless the case before has
+		if tt.program != "" {
+			if err := os.WriteFile(p.path, []byte(tt.program), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.signal(syscall.SIGUSR2)
+		eventually(t, func() error {
+			if log := p.log.String(); !strings.Contains(log, tt.log) {
+				return fmt.Errorf("%s: the log does not say %q", tt.name, tt.log)
+			}
+			return nil
+		})
+		held.wantNothing()
+		c := p.dial()
+		c.get(headlinePath)
+		c.wantAnswer(200, headlineBody(1))
+		c.leave()
+	}
+	if strings.Contains(p.log.String(), "draining") {
+		t.Error("the edge drains although there is no successor")
+	}
+	install(t, p.path)
+	before := p.upgrade()
+	held.wantAnswer(200, "{}")
+	p.wantExit(before)
+}
+
+// A successor that is not ready in time is ended.
+func TestLateSuccessor(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi))
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"says nothing", []string{"sleep", "1000"}, "not ready within"},
+		{"does not listen", []string{"sh", "-c", "exec sleep 1000 3>&- 4>&-"}, "ended before it was ready"},
+	} {
+		path, err := exec.LookPath(tt.args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.edge.program = program{path: path, args: tt.args, timeout: 100 * time.Millisecond}
+		if pid, err := r.edge.handOver(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("a successor that %s: process %d, error %v, want one with %q", tt.name, pid, err, tt.want)
+		}
+		c := r.dial()
+		c.get("/")
+		c.wantAnswer(200, "hi /")
+	}
+}
+
+// One process after the other can take over while those before still drain, and
+// what is published to any of them reaches who holds in the others.
+func TestUpgradeInRow(t *testing.T) {
+	const clients = 1000
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m")
+	publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+	publisher.get("/healthz")
+	publisher.wantAnswer(200, "ok\n")
+	var held []*client
+	var before []int
+	for range 2 {
+		more := p.poll(clients, 1)
+		p.waitHolds(clients)
+		held = append(held, more...)
+		before = append(before, p.upgrade())
+	}
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	// To the first of three, from which it has the longest way.
+	body := grip.AppendItems(nil, []grip.Item{headlineItem(h.change())})
+	publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	publisher.wantAnswer(200, "Published\n")
+	fresh[0].wantAnswer(200, headlineBody(2))
+	var items [2]int
+	for i, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items[i/clients]++
+		}
+	}
+	if items[0] == 0 || items[1] == 0 {
+		t.Errorf("%d of those who held in the first process got the item and %d of those in the second, want some of both", items[0], items[1])
+	}
+	for _, pid := range before {
+		p.wantExit(pid)
+	}
+}
+
+// A process that drains for its successor ends at once when it is told to stop.
+func TestStopAfterUpgrade(t *testing.T) {
+	startedCh := make(chan struct{})
+	p := startLineage(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(startedCh)
+			<-req.Context().Done()
+		}
+		hi(w, req)
+	})), "-drain-timeout", "10m")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	before := p.upgrade()
+	if err := syscall.Kill(before, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	slow.wantCut()
+	p.wantExit(before)
+	c := p.dial()
+	c.get("/")
+	c.wantAnswer(200, "hi /")
+}
+
+// When the predecessor is gone the node of the cluster has the same name, and items
+// from elsewhere reach who holds, in both while both run.
+func TestUpgradeInCluster(t *testing.T) {
+	const clients = 1000
+	nats := startNATS(t, server.Options{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-nats", "nats://"+nats.address(), "-name", "east", "-drain-timeout", "2m", "-drain-spread", "1m")
+	b, err := bus.Connect(t.Context(), bus.Config{URL: "nats://" + nats.address(), Name: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	held := p.poll(clients, 1)
+	p.waitHolds(clients)
+	before := p.upgrade()
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	if err := b.PublishItem(headlineItem(h.change())); err != nil {
+		t.Fatal(err)
+	}
+	fresh[0].wantAnswer(200, headlineBody(2))
+	fresh[0].leave()
+	items := 0
+	for _, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items++
+		}
+	}
+	if items == 0 {
+		t.Error("nobody who held in the predecessor was given the item")
+	}
+	p.wantExit(before)
+	again := p.upgrade() // the name's claim has not ended the process
+	p.wantExit(again)
+}
+
+// ZeroMQ's sockets are handed over, too: publishers who connect again find the
+// successor.
+func TestUpgradeZeroMQ(t *testing.T) {
+	h := &headline{id: 1}
+	path := t.TempDir() + "/pull"
+	p := startLineage(t, serve(t, h), "-drain-spread", "0s",
+		"-zmq-pull", "tcp://127.0.0.1:0", "-zmq-pull", "ipc://"+path, "-zmq-rep", "tcp://127.0.0.1:0", "-stats-zmq", "tcp://127.0.0.1:0")
+	var at struct{ Msg, Pull, Rep, Pub string }
+	for line := range strings.Lines(p.log.String()) {
+		_ = json.Unmarshal([]byte(line), &at)
+	}
+	first := strings.TrimPrefix(at.Pull, "tcp://")
+	for n := range 3 {
+		held := p.poll(1, h.id)
+		p.waitHolds(1)
+		network, address := "tcp", first
+		if n == 1 {
+			network, address = "unix", path
+		}
+		push := dialPush(t, network, address)
+		id := h.change()
+		push(fmt.Sprintf(`J{"channel": "headline-value", "id": "%d", "prev-id": "%d", "http-response": {"body": "new"}}`, id, id-1))
+		held[0].wantAnswer(200, "new")
+		held[0].leave()
+		p.wantExit(p.upgrade())
+	}
+}
+
+// dialPush connects as a PUSH socket (ZMTP 3.0, NULL), and returns what sends a
+// message of one frame.
+func dialPush(t *testing.T, network, address string) (send func(text string)) {
+	t.Helper()
+	nc, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	write := func(text string) {
+		if _, err := io.WriteString(nc, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\xff" + strings.Repeat("\x00", 8) + "\x7f\x03\x00NULL" + strings.Repeat("\x00", 16+32))
+	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+	write("\x04" + string(rune(len(ready))) + ready)
+	if _, err := io.ReadFull(nc, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	return func(text string) { write("\x00" + string([]byte{byte(len(text))}) + text) }
+}
+
+// chronicle is an origin with all that it has ever said: a poll that knows the
+// lines up to an id gets all that came after it, or is held for the next.
+type chronicle struct{ journal }
+
+const chroniclePath = "/chronicle?after="
+
+// ServeHTTP implements http.Handler.
+func (c *chronicle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(r.RequestURI, chroniclePath) {
+		c.journal.ServeHTTP(w, r)
+		return
+	}
+	after, _ := strconv.Atoi(r.URL.Query().Get("after"))
+	c.mu.Lock()
+	last := c.last
+	c.mu.Unlock()
+	w.Header().Set("Grip-Channel", fmt.Sprintf("journal; prev-id=%d", last))
+	if after == last {
+		w.Header().Set("Grip-Hold", "response")
+	}
+	for id := after + 1; id <= last; id++ {
+		_, _ = io.WriteString(w, c.line(id))
+	}
+}
+
+// item is what the chronicle publishes as the line of that id.
+func (c *chronicle) item(id int) grip.Item {
+	it := c.journal.item(id)
+	it.HTTPResponse = &grip.HTTPResponse{Response: grip.Response{Body: []byte(c.line(id))}}
+	return it
+}
+
+// reader is a client that knows how far it has read, and asks again whenever an
+// answer or a connection ends.
+type reader struct {
+	rig    *rig
+	from   *chronicle
+	last   int // id of the last line
+	client *client
+	read   atomic.Int64 // last, for those who wait for it
+}
+
+// poll polls once, on the connection that there is or on a new one.
+func (d *reader) poll() error {
+	fresh := d.client == nil
+	if fresh {
+		d.client = d.rig.dial()
+	}
+	_, err := io.WriteString(d.client.nc, request("GET", chroniclePath+strconv.Itoa(d.last)))
+	var body string
+	if err == nil {
+		var status int
+		if status, err = d.client.readHead(); err == nil && status != 200 {
+			err = fmt.Errorf("status %d", status)
+		}
+	}
+	if err == nil {
+		body, err = d.client.readBody(200)
+	}
+	if err != nil {
+		return fmt.Errorf("poll behind %d, on a new connection %t: %w", d.last, fresh, err)
+	}
+	if d.client.head.Get("Connection") == "close" {
+		d.client.leave()
+		d.client = nil
+	}
+	for line := range strings.Lines(body) {
+		if err := d.take(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow reads a stream to its end.
+func (d *reader) follow() error {
+	c := d.rig.dial()
+	defer c.leave()
+	_, err := io.WriteString(c.nc, request("GET", journalPath, "Last-Event-ID: "+strconv.Itoa(d.last)))
+	if err == nil {
+		_, err = c.readHead()
+	}
+	if err != nil {
+		return fmt.Errorf("stream behind %d: %w", d.last, err)
+	}
+	for lines := bufio.NewReader(&chunks{c: c}); ; {
+		line, err := lines.ReadString('\n')
+		switch {
+		case err == io.EOF && line == "":
+			return nil
+		case err != nil:
+			return fmt.Errorf("stream behind %d: %q, %w", d.last, line, err)
+		}
+		if err := d.take(line); err != nil {
+			return err
+		}
+	}
+}
+
+// take takes a line, which must be the next one.
+func (d *reader) take(line string) error {
+	if want := d.from.line(d.last + 1); line != want {
+		return fmt.Errorf("line %q, want %q", line, want)
+	}
+	d.last++
+	d.read.Store(int64(d.last))
+	return nil
+}
+
+// Clients that say how far they have read get every line once and in order, though
+// one process after the other takes over.
+func TestUpgradesLoseNothing(t *testing.T) {
+	const readers, upgrades, lines = 50, 10, 20
+	c := new(chronicle)
+	p := startLineage(t, serve(t, c), "-share-all", "-drain-timeout", "20s", "-drain-spread", "500ms")
+	endCh := make(chan struct{})
+	errCh := make(chan error, 2*readers)
+	var all []*reader
+	var reading sync.WaitGroup
+	for i := range 2 * readers {
+		d := &reader{rig: &p.rig, from: c}
+		all = append(all, d)
+		reading.Go(func() {
+			next := d.poll
+			if i%2 == 1 {
+				next = d.follow
+			}
+			for {
+				if err := next(); err != nil {
+					errCh <- err
+					return
+				}
+				select {
+				case <-endCh:
+					return
+				default:
+				}
+			}
+		})
+	}
+	p.waitHolds(2 * readers)
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	write := func() {
+		if _, err := publishTo(p.control, c.item(c.write())); err != nil {
+			t.Error(err)
+		}
+	}
+	var written sync.WaitGroup
+	stopCh := make(chan struct{})
+	written.Go(func() {
+		for {
+			select {
+			case <-stopCh:
+				return
+			case <-pace.C:
+				write()
+			}
+		}
+	})
+	for range upgrades {
+		p.wantExit(p.upgrade())
+		// All go on, in the successor.
+		mark := c.current() + lines
+		eventually(t, func() error {
+			for _, d := range all {
+				if got := d.read.Load(); got < int64(mark) {
+					return fmt.Errorf("a reader has got to %d, of %d", got, mark)
+				}
+			}
+			select {
+			case err := <-errCh:
+				t.Fatal(err)
+			default:
+			}
+			return nil
+		})
+	}
+	close(stopCh)
+	written.Wait()
+	close(endCh)
+	write() // ends the polls
+	p.signal(syscall.SIGTERM)
+	reading.Wait()
+	close(errCh)
+	for err := range errCh {
+		t.Error(err)
+	}
+	p.wantExit(p.pid)
+}
+
+// current returns the id of the newest line.
+func (c *chronicle) current() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
