@@ -64,3 +64,15 @@ b                 -       3                   at most 2   missed
 		t.Errorf("got report\n%s\nwant\n%s", got.String(), want)
 	}
 }
+
+// What is compared has names.
+func TestReportContenders(t *testing.T) {
+	r := report{Contenders: [2]string{"plain", "TLS"}, Figures: []*figure{{Name: "a", Floor: samples{1}, Edge: samples{2}}}}
+	var got strings.Builder
+	if err := r.write(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"figure", "plain", "TLS", "TLS/plain", "goal"}; !strings.Contains(strings.Join(strings.Fields(got.String()), " "), strings.Join(want, " ")) {
+		t.Errorf("got report\n%s\nwant the columns %q", got.String(), want)
+	}
+}

@@ -71,7 +71,7 @@ type tlsMeasurement struct {
 }
 
 // measureTLS takes all figures. It fails if one cannot be measured, not if one
-// misses its goal. Clients without and with TLS take turns, each crowd with a fresh
+// misses its goal. Clients without and with TLS take turns, each time with a fresh
 // edge.
 func measureTLS(ctx context.Context, progress, stderr io.Writer, config tlsConfig) (_ *report, err error) {
 	m := newTLSMeasurement(stderr, config)
@@ -148,7 +148,7 @@ func (m *tlsMeasurement) issue(dir string) error {
 		os.WriteFile(m.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
 }
 
-// round has a crowd come to an edge, measures it, and has it leave.
+// round has subscribers come to an edge, measures, and has them leave.
 func (m *tlsMeasurement) round(ctx context.Context, secure bool) (err error) {
 	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops, cert: m.cert, key: m.key})
 	if err != nil {
@@ -176,7 +176,7 @@ func (m *tlsMeasurement) round(ctx context.Context, secure bool) (err error) {
 		return err
 	}
 	start := time.Now()
-	c, err := joinCrowd(ctx, addr, m.config.clients, client)
+	c, err := subscribe(ctx, addr, m.config.clients, client)
 	if err != nil {
 		return err
 	}

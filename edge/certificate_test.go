@@ -156,7 +156,7 @@ func TestCertificateHangup(t *testing.T) {
 		return nil
 	})
 	p.waitShown("localhost", "localhost")
-	if got := p.metric("marquee_tls_certificate_expiry_seconds"); got < float64(time.Now().Unix()) {
+	if got := p.metric("marquee_tls_certificate_expiry_timestamp_seconds"); got < float64(time.Now().Unix()) {
 		t.Errorf("the certificate expires at %v", got)
 	}
 }

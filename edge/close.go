@@ -197,8 +197,8 @@ func field(name, value string) grip.Field { return grip.Field{Name: name, Value:
 // end closes the connection after its last answer: when the client has taken
 // it, and without a reset that could overtake it (RFC 9112 §9.6).
 func (c *conn) end() {
-	if c.tls != nil && c.gc.OutboundBuffered() == 0 {
-		if c.tls.closeNotify(); c.state == closed {
+	if c.session != nil && c.gc.OutboundBuffered() == 0 {
+		if c.session.closeNotify(); c.state == closed {
 			return
 		}
 	}

@@ -303,9 +303,9 @@ func (e *edge) doubt(what func(*fanout.Shard)) {
 
 // node returns what the edge announces of itself.
 func (e *edge) node(clients []string, control net.Addr) func() bus.Node {
-	addresses := map[string]string{
-		"clients": e.cluster.reachable(clients[0]),
-		"control": e.cluster.reachable(control.String()),
+	addresses := map[string]string{"control": e.cluster.reachable(control.String())}
+	if len(clients) > 0 { // client groups speak no TLS
+		addresses["clients"] = e.cluster.reachable(clients[0])
 	}
 	return func() bus.Node {
 		n := bus.Node{

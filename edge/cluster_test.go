@@ -241,3 +241,15 @@ func TestDuplicateName(t *testing.T) {
 	f.change()
 	wantAll(t, cs, 2)
 }
+
+// An edge may have nothing but TLS for its clients, also in a cluster.
+func TestClusterOverTLS(t *testing.T) {
+	overTLS(t, nil)
+	f := newFleet(t, 1, "-listen", "")
+	cs := f.poll(3, 1)
+	f.toNATS(headlineItem(f.origin.change()))
+	wantAll(t, cs, 2)
+	if got := f.edges[0].listen; len(got) != 1 || got[0] != "" {
+		t.Errorf("it listens at %q without TLS", got)
+	}
+}

@@ -90,7 +90,7 @@ type Config struct {
 const reservedFiles = 128
 
 // stringList is a flag that may be given several times, or once with commas.
-// The first use replaces the default, an empty one by nothing.
+// The first use replaces the default; an empty one leaves nothing.
 type stringList struct {
 	values *[]string
 	given  bool
@@ -108,6 +108,7 @@ func (l *stringList) Set(s string) error {
 		*l.values, l.given = nil, true
 	}
 	if s == "" {
+		*l.values = nil
 		return nil
 	}
 	for v := range strings.SplitSeq(s, ",") {

@@ -201,7 +201,7 @@ func TestHelp(t *testing.T) {
 	if err := run(context.Background(), []string{"-help"}, io.Discard, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("run(-help): %v, want flag.ErrHelp", err)
 	}
-	for _, name := range []string{"listen", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
+	for _, name := range []string{"listen", "listen-tls", "tls-cert", "tls-key", "control", "origin", "share-all", "max-open-requests", "origin-timeout", "loops",
 		"max-connections", "hold-timeout", "drain-timeout", "sig-iss", "sig-key", "log-level", "log-format", "version", "config"} {
 		if !strings.Contains(help.String(), "  -"+name) {
 			t.Errorf("the help does not have -%s:\n%s", name, &help)

@@ -37,10 +37,10 @@ const (
 // conn is one client connection while the reactor has it. Loop only, from open
 // to gone.
 type conn struct {
-	gc     gnet.Conn
-	loop   *loop
-	tls    *session // nil without TLS
-	source *source  // where it comes from; nil for one without limits
+	gc      gnet.Conn
+	loop    *loop
+	session *session // nil without TLS
+	source  *source  // where it comes from; nil for one without limits
 
 	timer   timer[*conn]
 	hold    fanout.Hold // the place among those who asked the same, or whose streams are the same
@@ -101,8 +101,8 @@ func (c *conn) deadline() *timer[*conn] { return &c.timer }
 func (c *conn) open(gc gnet.Conn, l *loop) {
 	c.gc, c.loop = gc, l
 	l.enlist(c)
-	if c.tls != nil {
-		c.tls.toLoop(gc)
+	if c.session != nil {
+		c.session.toLoop(gc)
 	}
 	if c.farewell != nil {
 		c.hold.Variant = fanout.Close
@@ -117,7 +117,7 @@ func (c *conn) open(gc gnet.Conn, l *loop) {
 	default:
 		l.wheel.set(c, firstTimeout)
 	}
-	if len(c.unread) > 0 || c.tls != nil { // with TLS, records may have been read too
+	if len(c.unread) > 0 || c.session != nil { // with TLS, records may have been read too
 		c.traffic()
 	}
 }
@@ -135,9 +135,9 @@ func (c *conn) gone() {
 	}
 	c.loop.edge.tracker.disconnected(c)
 	c.pending, c.unread = nil, nil
-	if c.tls != nil {
-		c.tls.lost()
-		c.tls = nil
+	if c.session != nil {
+		c.session.lost()
+		c.session = nil
 	}
 	switch {
 	case c.farewell != nil:
@@ -194,8 +194,8 @@ func (c *conn) holdTime() time.Duration {
 
 // close closes the socket.
 func (c *conn) close() {
-	if c.tls != nil {
-		if c.tls.closeNotify(); c.state == closed {
+	if c.session != nil {
+		if c.session.closeNotify(); c.state == closed {
 			return
 		}
 	}
@@ -215,7 +215,7 @@ func (c *conn) cutOff(why ending) {
 // request is looked at only after the one before it has been answered, and after
 // some the connection lets others have their turn.
 func (c *conn) traffic() {
-	if c.tls != nil && c.state < flushing && !c.decrypt() {
+	if c.session != nil && c.state < flushing && !c.decrypt() {
 		return
 	}
 	c.inTraffic = true
@@ -273,7 +273,7 @@ func (c *conn) resume() {
 func (c *conn) decrypt() bool {
 	buf := c.loop.plain
 	for {
-		n, err := c.tls.tls.Read(buf)
+		n, err := c.session.tls.Read(buf)
 		if c.state == closed { // by what crypto/tls had to answer
 			return false
 		}
@@ -348,8 +348,8 @@ func (c *conn) Deliver(wire []byte) fanout.Outcome {
 // the client does not take at once waits in gnet. When it cannot be written the
 // connection is closed afterwards.
 func (c *conn) send(p []byte) {
-	if c.tls != nil {
-		c.tls.send(p, c.loop)
+	if c.session != nil {
+		c.session.send(p, c.loop)
 		return
 	}
 	_, _ = c.gc.Write(p)

@@ -100,7 +100,7 @@ func (s *lease) piece(before net.Buffers, data []byte, chunked bool) error {
 
 // send writes in one system call: with TLS, as records of what is joined.
 func (s *lease) send(out net.Buffers) error {
-	if s.tls == nil {
+	if s.session == nil {
 		_, err := out.WriteTo(s.nc)
 		return err
 	}

@@ -33,7 +33,7 @@ const noStream = "There is no room for so long a transfer."
 type lease struct {
 	edge    *edge
 	socket  net.Conn
-	tls     *session // nil without TLS
+	session *session // nil without TLS
 	nc      net.Conn // what is read and written: the socket, or its TLS
 	source  *source
 	unread  []byte // read from nc, not yet consumed
@@ -68,10 +68,10 @@ func (c *conn) detach() (*lease, error) {
 		pace:   newPace(streamStall),
 		record: c.record,
 	}
-	if c.tls != nil {
-		s.tls, c.tls = c.tls, nil
-		s.tls.toGoroutine(nc)
-		s.nc = s.tls.tls
+	if c.session != nil {
+		s.session, c.session = c.session, nil
+		s.session.toGoroutine(nc)
+		s.nc = s.session.tls
 	}
 	c.record = nil
 	s.edge.leases.add(s)
@@ -87,14 +87,14 @@ func (s *lease) end(exchange func() (reusable bool)) {
 	reusable := exchange()
 	s.log(reusable)
 	if reusable && s.variant&fanout.Close == 0 && !s.edge.draining.Load() {
-		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, tls: s.tls}); err != nil {
+		if err := s.edge.enrol(s.socket, &conn{source: s.source, known: true, unread: s.unread, session: s.session}); err != nil {
 			s.edge.log.Debug("cannot return a client to the reactor", "err", err)
 		}
 		return
 	}
 	if tc, ok := s.socket.(*net.TCPConn); ok && reusable {
-		if s.tls != nil {
-			s.tls.closeNotify()
+		if s.session != nil {
+			s.session.closeNotify()
 		}
 		_ = tc.CloseWrite()
 		timer := time.AfterFunc(lingerTimeout, func() { tc.Close() })

@@ -96,7 +96,7 @@ func newMetrics(e *edge) *metrics {
 		gauge("marquee_tls_handshakes_open", "TLS handshakes with clients under way.", h.under)
 		counter("marquee_tls_handshakes_total", "TLS handshakes with clients that came about.", h.completed.Load)
 		counter("marquee_tls_handshakes_failed_total", "TLS handshakes with clients that failed, or took too long.", h.failed.Load)
-		gauge("marquee_tls_certificate_expiry_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
+		gauge("marquee_tls_certificate_expiry_timestamp_seconds", "When the first of the certificates for clients expires, in Unix time.", e.certificates.notAfter)
 	}
 	gauge("marquee_cluster_connected", "1 while NATS is within reach, 0 while it is not or the edge stands alone.", func() int64 {
 		if e.cluster != nil && e.cluster.bus.Connected() {

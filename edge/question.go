@@ -41,7 +41,7 @@ type question struct {
 // way finds a request's route, and notes who asks.
 func (l *loop) way(c *conn, req *httpparse.Request) way {
 	e := l.edge
-	w := way{secure: c.tls != nil}
+	w := way{secure: c.session != nil}
 	if e.cfg.Forwarding.AcceptProto {
 		w.secure = e.cfg.Forwarding.secure(l.header(req), w.secure)
 	}

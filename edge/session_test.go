@@ -372,8 +372,8 @@ func TestSharingOverTLS(t *testing.T) {
 	holds := make(map[bool]int)
 	r.onLoops(func(l *loop) {
 		l.wheel.each(func(c *conn) {
-			if (c.tls != nil) != c.ask.secure {
-				t.Errorf("a client with TLS: %v has joined an ask of those with TLS: %v", c.tls != nil, c.ask.secure)
+			if (c.session != nil) != c.ask.secure {
+				t.Errorf("a client with TLS: %v has joined an ask of those with TLS: %v", c.session != nil, c.ask.secure)
 			}
 			holds[c.ask.secure]++
 		})

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// crowdDials is how many clients of a crowd connect at a time.
-const crowdDials = 64
+// subscribeDials is how many subscribers connect at a time.
+const subscribeDials = 64
 
-// A crowd is clients in this process, each with a stream of the headlines and a
+// Subscribers are clients in this process, each with a stream of the headlines and a
 // goroutine of its own: what the load client does for ten times as many, on one
 // loop and without TLS.
-type crowd struct {
+type subscribers struct {
 	conns []net.Conn
 	// eventCh gets what a client gets. There is room for one event of each.
 	eventCh chan event
@@ -33,13 +33,13 @@ type event struct {
 	at time.Time
 }
 
-// joinCrowd connects n clients to the stream at addr, by TLS if config is not nil.
-func joinCrowd(ctx context.Context, addr string, n int, config *tls.Config) (*crowd, error) {
-	c := &crowd{conns: make([]net.Conn, n), eventCh: make(chan event, n)}
+// subscribe connects n clients to the stream at addr, by TLS if config is not nil.
+func subscribe(ctx context.Context, addr string, n int, config *tls.Config) (*subscribers, error) {
+	c := &subscribers{conns: make([]net.Conn, n), eventCh: make(chan event, n)}
 	errs := make([]error, n)
 	nextCh := make(chan int)
 	var dialling sync.WaitGroup
-	for range crowdDials {
+	for range subscribeDials {
 		dialling.Go(func() {
 			for i := range nextCh {
 				c.conns[i], errs[i] = joinOne(ctx, addr, config)
@@ -82,7 +82,7 @@ func joinOne(ctx context.Context, addr string, config *tls.Config) (net.Conn, er
 }
 
 // read tells of each event that conn brings, until it ends.
-func (c *crowd) read(conn net.Conn) {
+func (c *subscribers) read(conn net.Conn) {
 	lines := bufio.NewReader(conn)
 	for {
 		line, err := lines.ReadString('\n')
@@ -99,7 +99,7 @@ func (c *crowd) read(conn net.Conn) {
 
 // await waits until every client has got the event of that id, and returns when
 // the median and the last of them had it.
-func (c *crowd) await(ctx context.Context, id int) (median, last time.Time, err error) {
+func (c *subscribers) await(ctx context.Context, id int) (median, last time.Time, err error) {
 	timeout := time.NewTimer(awaitTimeout)
 	defer timeout.Stop()
 	times := make([]time.Time, 0, len(c.conns))
@@ -121,7 +121,7 @@ func (c *crowd) await(ctx context.Context, id int) (median, last time.Time, err 
 }
 
 // leave closes all connections and waits for the clients' end.
-func (c *crowd) leave() {
+func (c *subscribers) leave() {
 	for _, conn := range c.conns {
 		if conn != nil {
 			conn.Close()
