@@ -75,6 +75,12 @@ func attackCommand(stderr io.Writer) *ffcli.Command {
 			if err := errors.Join(inRange("n", a.n, 1, 19000), inRange("rate", a.rate, 0, 100_000)); err != nil {
 				return err
 			}
+			if _, _, err := net.SplitHostPort(a.addr); err != nil {
+				return fmt.Errorf("-addr %q: must be host:port", a.addr)
+			}
+			if a.from != "" && net.ParseIP(a.from) == nil {
+				return fmt.Errorf("-from %q: must be an IP address", a.from)
+			}
 			if a.act = attackKinds[kind]; a.act == nil {
 				return fmt.Errorf("-kind %q: no such attack", kind)
 			}
@@ -205,7 +211,7 @@ func bodyAttack(ctx context.Context, a *attacker, i int, nc *net.TCPConn) error 
 func readerAttack(ctx context.Context, a *attacker, _ int, nc *net.TCPConn) error {
 	_ = nc.SetReadBuffer(1) // the kernel's least
 	_ = nc.SetWriteDeadline(time.Now().Add(dripEvery))
-	_, err := io.WriteString(nc, strings.Repeat(a.head("GET")+"\r\n", floodPiece/2/len(a.head("GET"))))
+	_, err := io.WriteString(nc, strings.Repeat(a.head("GET")+"\r\n", floodPiece*7/8/len(a.head("GET"))))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("send: %w", err)
 	}

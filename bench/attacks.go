@@ -15,7 +15,7 @@ const attackerAddr = "127.0.0.66"
 type attack struct {
 	kind string // of bench attack
 	// long and short are numbers of connections at a time, and rate of connections
-	// a second with the long one; 0 for as many as go.
+	// a second; 0 for as many as go.
 	long, short, rate int
 	from              string
 	figures           []edgeFigure
@@ -39,35 +39,39 @@ const (
 	dropsTotal    = "marquee_drops_total"
 )
 
-// attackSize is longSize for as long as it takes until the edge's limits of time are
-// in force.
-var attackSize = size{clients: 5000, changes: 10, every: time.Second, period: 15 * time.Second}
+// An attack goes on for as long as it takes until the edge's limits of time are in
+// force: 10 s for a head, and 30 s for a content and for an answer.
+var (
+	attackSize  = size{clients: 5000, changes: 10, every: time.Second, period: 15 * time.Second}
+	patientSize = size{clients: 5000, changes: 10, every: time.Second, period: 40 * time.Second}
+)
 
 // attacks are trials in which clients do what they should not. Those who hold are
 // not to notice: a change may take them twice as long at the most.
 func attacks() []trial {
+	// An attacker of its own address; those who hold have none that is limited.
 	limited := []string{"-address-requests", "200", "-address-connections", "100", "-address-exempt", "127.0.0.1"}
-	cutOff := edgeFigure{name: "requests cut off", metric: dropsTotal, least: 1000}
-	of := func(name, does string, edge []string, a attack) trial {
+	cutOff := edgeFigure{name: "cut off", metric: dropsTotal, least: 1000}
+	of := func(name, does string, long size, edge []string, a attack) trial {
 		return trial{
-			name: name, does: does, long: attackSize, short: shortSize, edge: edge, most: 2,
+			name: name, does: does, long: long, short: shortSize, edge: edge, most: 2,
 			run: func(ctx context.Context, s *scene) error { return s.attack(ctx, a) },
 		}
 	}
 	return []trial{
-		of("slow-heads", "2,000 clients send a head of which each byte takes a second", nil,
+		of("slow-heads", "2,000 clients send a head of which each byte takes a second", attackSize, nil,
 			attack{kind: "head", long: 2000, short: 20, figures: []edgeFigure{cutOff}}),
-		of("slow-bodies", "2,000 clients send a content of which each byte takes a second, half of them one that is streamed to the origin", nil,
-			attack{kind: "body", long: 2000, short: 20}),
-		of("slow-readers", "2,000 clients ask for much at once and take a byte a second", nil,
-			attack{kind: "reader", long: 2000, short: 20}),
-		of("idle", "10,000 clients connect and say nothing", nil,
+		of("slow-bodies", "2,000 clients send a content of which each byte takes a second, half of them one that is streamed to the origin", patientSize, nil,
+			attack{kind: "body", long: 2000, short: 20, figures: []edgeFigure{cutOff}}),
+		of("slow-readers", "2,000 clients ask for much at once and take a byte a second", patientSize, nil,
+			attack{kind: "reader", long: 2000, short: 20, figures: []edgeFigure{{name: "cut off", metric: stalledTotal, least: 1000}}}),
+		of("idle", "10,000 clients connect and say nothing", attackSize, nil,
 			attack{kind: "idle", long: 10_000, short: 100, figures: []edgeFigure{{name: "connections", metric: acceptedTotal, least: 10_000}}}),
-		of("connection-flood", "clients connect and leave at once, as fast as they can", nil,
-			attack{kind: "connect", long: 32, short: 4, figures: []edgeFigure{{name: "connections", unit: "a second", metric: acceptedTotal, perSecond: true, least: 500}}}),
-		of("pipelining-flood", "50 clients of one address, which is limited to 200 requests a second, send as many as they can without waiting for answers", limited,
-			attack{kind: "pipeline", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused or cut off", unit: "a second", metric: dropsTotal, perSecond: true}}}),
-		of("request-flood", "50 clients of one address, which is limited to 200 requests a second, ask as often as they can", limited,
+		of("connection-flood", "5,000 clients a second connect and leave at once", attackSize, nil,
+			attack{kind: "connect", long: 32, short: 4, rate: 5000, figures: []edgeFigure{{name: "connections", unit: "a second", metric: acceptedTotal, perSecond: true, least: 2000}}}),
+		of("pipelining-flood", "50 clients send as many requests as they can without waiting for answers", attackSize, nil,
+			attack{kind: "pipeline", long: 50, short: 4, figures: []edgeFigure{{name: "requests", unit: "a second", metric: requestsTotal, perSecond: true, least: 5000}}}),
+		of("request-flood", "50 clients of one address, which is limited to 200 requests a second, ask as often as they can", attackSize, limited,
 			attack{kind: "request", long: 50, short: 4, from: attackerAddr, figures: []edgeFigure{{name: "refused", unit: "a second", metric: dropsTotal, perSecond: true}}}),
 	}
 }

@@ -136,12 +136,25 @@ func (c *changer) enter(p phase) {
 
 // pause returns when n more changes were confirmed.
 func (c *changer) pause(ctx context.Context, n int) error {
-	want := c.confirmed() + n
+	want := c.count(true) + n
+	return c.await(ctx, func() bool { return c.count(true) >= want })
+}
+
+// awaitRefused returns when one more change was not confirmed.
+func (c *changer) awaitRefused(ctx context.Context) error {
+	want := c.count(false) + 1
+	return c.await(ctx, func() bool { return c.count(false) >= want })
+}
+
+// await returns when done says so, which may be the case after any change.
+func (c *changer) await(ctx context.Context, done func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, awaitTimeout, fmt.Errorf("waited %v in vain for changes of the headline to be confirmed, or refused", awaitTimeout))
+	defer cancel()
 	for {
 		c.mu.Lock()
 		madeCh := c.madeCh
 		c.mu.Unlock()
-		if c.confirmed() >= want {
+		if done() {
 			return nil
 		}
 		select {
@@ -152,11 +165,11 @@ func (c *changer) pause(ctx context.Context, n int) error {
 	}
 }
 
-// confirmed returns how many changes were.
-func (c *changer) confirmed() int {
+// count returns how many changes were confirmed, or were not.
+func (c *changer) count(confirmed bool) int {
 	n := 0
 	for _, made := range c.all() {
-		if made.id > 0 {
+		if made.id > 0 == confirmed {
 			n++
 		}
 	}

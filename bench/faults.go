@@ -14,6 +14,9 @@ import (
 // say something else: a restart by a supervisor.
 const downTime = time.Second
 
+// diskSize is that of the disk of trials in which it gets full, in bytes.
+const diskSize = 64 << 20
+
 // randomSize is that of the trials in which things go wrong at random.
 var randomSize = size{clients: 5000, changes: 10, every: time.Second, period: 5 * time.Minute}
 
@@ -39,6 +42,22 @@ func faults() []trial {
 			name: "origin-killed", does: "the origin is killed, and started again after a second",
 			long: longSize, short: shortSize,
 			run: func(ctx context.Context, s *scene) error { return s.origin.outage(ctx, downTime) },
+		},
+		{
+			name: "both-killed", does: "the edge is killed, and after some changes the origin; both are started again",
+			long: longSize, short: shortSize,
+			run: func(ctx context.Context, s *scene) error {
+				if err := s.edge.kill(); err != nil {
+					return err
+				}
+				if err := s.changes.pause(ctx, 3); err != nil {
+					return err
+				}
+				if err := s.origin.outage(ctx, 0); err != nil {
+					return err
+				}
+				return s.edge.start(ctx)
+			},
 		},
 		{
 			name: "origin-hung", does: "the origin is stopped (SIGSTOP), and goes on after a while",
@@ -88,12 +107,27 @@ func faults() []trial {
 		{
 			name: "nats-cut-off", does: "the network between NATS and all others is cut for a while",
 			long: longSize, short: shortSize, nats: true, hosts: true, needs: canMakeNetworks,
-			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "nats") },
+			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "nats", s.size.period) },
 		},
 		{
-			name: "edge-cut-off", does: "the network between the edge and all others, clients too, is cut for a while",
+			name: "edge-cut-off", does: "the network between the edge and all others, clients too, is cut for two seconds",
 			long: longSize, short: shortSize, hosts: true, needs: canMakeNetworks,
-			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "edge") },
+			// After a longer time TCP itself takes as long again to try once more.
+			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "edge", shortCut) },
+		},
+		{
+			name: "disk-full", does: "the disk that keeps the headline is full for a while",
+			long: longSize, short: shortSize, needs: canMakeDisks,
+			prepare: smallDisk,
+			run:     func(ctx context.Context, s *scene) error { return s.fillDisk(ctx, func() error { return nil }) },
+		},
+		{
+			name: "disk-full-restart", does: "the origin is killed, and started again, while the disk that keeps the headline is full",
+			long: longSize, short: shortSize, needs: canMakeDisks,
+			prepare: smallDisk,
+			run: func(ctx context.Context, s *scene) error {
+				return s.fillDisk(ctx, func() error { return s.origin.outage(ctx, 0) })
+			},
 		},
 		{
 			name: "all-killed", does: "edge, origin and NATS are killed at random, one every few seconds, and started again",
@@ -144,16 +178,42 @@ func (s *scene) misbehave(ctx context.Context, manners []manner) error {
 	return s.proxy.behave(passes)
 }
 
-// cutOff cuts off a host for a while.
-func (s *scene) cutOff(ctx context.Context, name string) error {
+// cutOff cuts off a host for d.
+func (s *scene) cutOff(ctx context.Context, name string, d time.Duration) error {
 	h := s.hosts[name]
 	if err := h.unplug(); err != nil {
+		return err
+	}
+	if err := s.sleep(ctx, d); err != nil {
+		return err
+	}
+	return h.plug()
+}
+
+// smallDisk gives the origin a disk of its own.
+func smallDisk(s *scene) (err error) {
+	s.disk, err = newDisk(s.dataDir, diskSize)
+	s.origin.program.disk = s.disk
+	return err
+}
+
+// fillDisk leaves no room for a headline, and room again after meanwhile and a time.
+// A change is to be refused as long, and the log to say why.
+func (s *scene) fillDisk(ctx context.Context, meanwhile func() error) error {
+	if err := s.disk.fill(); err != nil {
+		return err
+	}
+	if err := s.changes.awaitRefused(ctx); err != nil {
+		return err
+	}
+	if err := meanwhile(); err != nil {
 		return err
 	}
 	if err := s.sleep(ctx, s.size.period); err != nil {
 		return err
 	}
-	return h.plug()
+	s.wantSaid("no space left on device")
+	return s.disk.clear()
 }
 
 // killAtRandom kills a server every other second or so, now and then two at once, and

@@ -61,7 +61,7 @@ func outOfFiles(ctx context.Context, s *scene) error {
 	if err := unix.Prlimit(s.edge.process.pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: uint64(limit)}, nil); err != nil {
 		return fmt.Errorf("limit the edge's files: %w", err)
 	}
-	r, err := s.rush(crowded)
+	c, err := s.crowd(crowded)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func outOfFiles(ctx context.Context, s *scene) error {
 	if err == nil {
 		m, err = scrape(ctx, s.control)
 	}
-	if err = errors.Join(err, r.leave()); err != nil {
+	if err = errors.Join(err, c.leave()); err != nil {
 		return err
 	}
 	s.figure("held at the most", "", m[connections])
@@ -97,7 +97,7 @@ func (s *scene) askInVain(ctx context.Context) error {
 		kinds[s.refusal(conn)]++
 		conn.Close()
 	}
-	// Room for one may come up at any moment: clients come and go.
+	// Room for one may come up at any moment: clients of the crowd come and go.
 	for kind, n := range kinds {
 		s.figure(kind, fmt.Sprintf("of %d", attempts), float64(n))
 	}
@@ -128,7 +128,7 @@ func (s *scene) refusal(conn net.Conn) string {
 	return "refused in order"
 }
 
-// awaitRecovery returns when the rush is over and new clients are held again.
+// awaitRecovery returns when the crowd has left and new clients are held again.
 func (s *scene) awaitRecovery(ctx context.Context) error {
 	if err := s.awaitGone(ctx); err != nil {
 		return err
@@ -209,10 +209,11 @@ func outOfMemory(ctx context.Context, s *scene) (err error) {
 		return err
 	}
 	s.figure("turned away", "", m[turnedAway])
+	s.figure("refused or cut off in all", "", m[dropsTotal])
 	return s.awaitRecovery(ctx)
 }
 
-// inAndOut sends a rush again and again. Once it has left for the last time, the
+// inAndOut sends a crowd again and again. Once it has left for the last time, the
 // edge must have no more of anything than after the first.
 func inAndOut(ctx context.Context, s *scene) error {
 	n, cycles := 15_000, 10
@@ -226,21 +227,21 @@ func inAndOut(ctx context.Context, s *scene) error {
 	var first, last vitals
 	var memory samples
 	for cycle := range cycles {
-		r, err := s.rush(n)
+		c, err := s.crowd(n)
 		if err != nil {
 			return err
 		}
 		// Polls are held, answered, or rest between two; streams are held.
-		_, err = s.awaitEdge(ctx, "all are in", func(m metrics) bool {
+		_, err = s.awaitEdge(ctx, "the crowd is in", func(m metrics) bool {
 			return m[connections] >= float64(n+s.size.clients/2) && m[holds] >= float64(n/2)
 		})
-		if err = errors.Join(err, r.leave()); err != nil {
+		if err = errors.Join(err, c.leave()); err != nil {
 			return err
 		}
 		if err := s.awaitGone(ctx); err != nil {
 			return err
 		}
-		// What the rush has left behind may be collected only when the memory has
+		// What the crowd has left behind may be collected only when the memory has
 		// stood still for a while.
 		for looks := 0; looks == 0 || looks < 3 && last.grown(first) != ""; looks++ {
 			if last, err = s.edge.settledVitals(ctx); err != nil {

@@ -54,6 +54,7 @@ type program struct {
 	args   []string
 	stdout io.Writer // nil discards it
 	host   *host     // whose network it has; nil for our own
+	disk   *disk     // that it sees; nil for those that we do
 }
 
 func (p program) title() string { return cmp.Or(p.name, filepath.Base(p.path)) }
@@ -102,10 +103,15 @@ func start(stderr io.Writer, program program) (*process, error) {
 		// until the child is gone, so the two lives end together.
 		runtime.LockOSThread()
 		var err error
-		if program.host == nil {
+		if program.host == nil && program.disk == nil {
 			defer runtime.UnlockOSThread()
-		} else {
-			err = program.host.enter() // and never leave: the thread ends with this goroutine
+		}
+		// What it enters it never leaves: the thread ends with this goroutine.
+		if program.host != nil {
+			err = program.host.enter()
+		}
+		if program.disk != nil && err == nil {
+			err = program.disk.enter()
 		}
 		if err == nil {
 			err = cmd.Start()

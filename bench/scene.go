@@ -20,18 +20,20 @@ import (
 // A scene is what one trial is carried out on. Its methods are for the goroutine
 // that runs the trial, but for note and fail, which any may call.
 type scene struct {
-	size   size
-	short  bool
-	trial  trial
-	random *rand.Rand // of the seed; for one goroutine
-	log    *log.Logger
-	stdout io.Writer
+	size       size
+	short      bool
+	trial      trial
+	random     *rand.Rand  // of the seed; for one goroutine
+	log        *log.Logger // what the processes warn of; it writes to complaints
+	complaints *complaints
+	stdout     io.Writer
 
 	network *network         // of a trial with hosts
 	hosts   map[string]*host // by the name of the server, and "clients"; none without network
 	client  *http.Client     // where the origin can be reached
 	addrs   addresses
 	dataDir string // of whoever keeps the headline
+	disk    *disk  // there, of a trial that makes one; else nil
 	// Servers. nats is nil without trial.nats.
 	nats, origin, edge *server
 	others             []*server // that trial has added
@@ -297,6 +299,13 @@ func (s *scene) figure(name, unit string, values ...float64) {
 	s.result.Figures = append(s.result.Figures, trialFigure{name, unit, values})
 }
 
+// wantSaid fails the trial if no server has warned of what.
+func (s *scene) wantSaid(what string) {
+	if !s.complaints.contain(what) {
+		s.fail("no server's log has a warning that says %q", what)
+	}
+}
+
 // fail notes what went wrong: the trial has failed, and goes on.
 func (s *scene) fail(format string, values ...any) {
 	s.mu.Lock()
@@ -338,6 +347,9 @@ func (s *scene) close() error {
 		if p != nil {
 			errs = append(errs, p.close())
 		}
+	}
+	if s.disk != nil {
+		errs = append(errs, s.disk.close())
 	}
 	if s.network != nil {
 		errs = append(errs, s.network.close())

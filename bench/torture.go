@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -115,7 +116,7 @@ func (t trial) carryOut(ctx context.Context, stdout, stderr io.Writer, config to
 	}
 	complaints := new(complaints)
 	s := &scene{
-		size: size, short: config.short, trial: t, result: result, log: childLog(complaints), stdout: stdout,
+		size: size, short: config.short, trial: t, result: result, log: childLog(complaints), complaints: complaints, stdout: stdout,
 		// Each trial's own, so that it does not depend on which others are run.
 		random: rand.New(rand.NewPCG(config.seed, 0)),
 	}
@@ -148,6 +149,13 @@ func (c *complaints) Write(b []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.text = append(c.text, b[:min(len(b), maxComplaints-len(c.text))]...)
 	return len(b), nil
+}
+
+// contain says whether there is a complaint with that in it.
+func (c *complaints) contain(what string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.text, []byte(what))
 }
 
 func (c *complaints) writeTo(w io.Writer) {

@@ -130,7 +130,7 @@ var requestCases = []testCase{
 	}, differs: &difference{
 		pushpin: "removes a plain client's X-Forwarded-Proto",
 		marquee: "leaves it as it came, unless `-set-x-forwarded-protocol` says otherwise, and adds `http` where there is none",
-		why:     "there is no TLS at the edge yet: what a terminator in front of it says has to reach the origin",
+		why:     "what ends TLS in front of an edge says has to reach the origin",
 		notice:  "an edge that clients reach directly wants `-set-x-forwarded-protocol proto-only`",
 	}},
 	{name: "1.1 X-Forwarded-For", run: func(s *scene) {

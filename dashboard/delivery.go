@@ -27,6 +27,21 @@ type report struct {
 	sameClock bool
 }
 
+// clockSet is by how much more the times of a process on this machine differ from
+// ours than they can, when the machine's clock has been set in between.
+const clockSet = time.Minute
+
+// first returns when the first client received the headline, by a group that has our
+// clock. It can be compared with our times after the clock is set, too; when it has
+// just been, it is when we heard of it.
+func (r report) first() time.Time {
+	since := r.FirstAt.Sub(r.arrived)
+	if since > 0 || since < -clockSet {
+		since = 0
+	}
+	return r.arrived.Add(since)
+}
+
 // deliveries follows headlines to the clients. It reads no clock; it is the
 // dashboard's, under its mutex.
 //
@@ -85,7 +100,7 @@ func (d *deliveries) take(r report) {
 	case d.newest.ID == 0:
 		d.found(h, r.arrived)
 	case r.sameClock:
-		d.begin(h, r.FirstAt, false)
+		d.begin(h, r.first(), false)
 	default:
 		d.begin(h, r.arrived, false)
 	}
@@ -169,6 +184,10 @@ func (c *change) take(r report) {
 	g.report = r
 	g.delivery = max(r.arrived.Sub(c.at)-r.originPing/2-r.groupPing/2-r.Latency, 0)
 	g.actual = r.MeanAt.Sub(c.at)
+	if (g.actual - g.delivery).Abs() > clockSet {
+		g.sameClock = false
+		r.sameClock = false
+	}
 	// Between two messages the group tells, by its clock, when it had as many
 	// as it says. Where that is not our clock, the formula tells what it is off.
 	off := time.Duration(0)

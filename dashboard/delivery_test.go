@@ -151,6 +151,22 @@ func TestDeliveryFormula(t *testing.T) {
 			want:         &span{10 * ms, 30 * ms, 20 * ms},
 			wantReceived: 2,
 		}, {
+			name:   "the clock has been set ahead since",
+			groups: []groupAt{{name: "a", total: 1, clock: 5 * time.Hour}},
+			reports: func(g []groupAt) []report {
+				return []report{g[0].report(100*ms, 2, "news", 10*ms)}
+			},
+			want:         &span{10 * ms, 10 * ms, 10 * ms},
+			wantReceived: 1,
+		}, {
+			name:   "the clock has been set back since",
+			groups: []groupAt{{name: "a", total: 1, clock: -5 * time.Hour}},
+			reports: func(g []groupAt) []report {
+				return []report{g[0].report(100*ms, 2, "news", 10*ms)}
+			},
+			want:         &span{10 * ms, 10 * ms, 10 * ms},
+			wantReceived: 1,
+		}, {
 			name:   "pings longer than the delivery",
 			groups: []groupAt{{name: "a", total: 1, originPing: 500 * ms}},
 			reports: func(g []groupAt) []report {
@@ -178,6 +194,20 @@ func TestDeliveryFormula(t *testing.T) {
 				t.Errorf("received is %d, want %d", got, tt.wantReceived)
 			}
 		})
+	}
+}
+
+// However the clock of the machine is set, what the origin is asked later counts.
+func TestFoundAfterClockSet(t *testing.T) {
+	for _, clock := range []time.Duration{0, 5 * time.Hour, -5 * time.Hour} {
+		group := groupAt{name: "a", total: 1, clock: clock}
+		d := &deliveries{}
+		d.take(group.waiting(1))
+		d.take(group.report(100*ms, 2, "heard of", 90*ms))
+		d.found(headline{3, "found"}, start.Add(200*ms))
+		if want := (headline{3, "found"}); d.newest != want {
+			t.Errorf("with a clock that is %v ahead of what it was, the newest is %v, want %v", clock, d.newest, want)
+		}
 	}
 }
 

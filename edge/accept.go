@@ -90,6 +90,13 @@ func (ln clientListener) Accept() (net.Conn, error) {
 	return nc, nil
 }
 
+// maxUnsent is how many bytes of what is written the kernel keeps for a client
+// that has no window open for them: an answer to a hold, and more. Without a bound
+// it keeps what it finds room for, 4 MB a client as Linux comes, which no limit of
+// ours sees, and lacks it for others; and the policies for slow clients would
+// begin only beyond that.
+const maxUnsent = 128 << 10
+
 // setTCPKeepAlive makes the kernel find clients that vanished without a word,
 // within three minutes: a held socket has nothing to send that would tell.
 func setTCPKeepAlive(fd int) error {
@@ -146,11 +153,43 @@ func (e *edge) admit(nc net.Conn, secure bool) error {
 		return nil
 	}
 	e.accepted.Add(1)
+	if !prepare(nc) {
+		nc.Close()
+		from.leave()
+		e.departed()
+		return nil
+	}
 	if secure {
 		e.handshakes.begin(nc, from)
 		return nil
 	}
 	return e.enrol(nc, &conn{source: from})
+}
+
+// prepare readies the socket of a client that has just been accepted, and reports
+// false when the client has left again. In a flood of connections most have: found
+// here, they cost the loops nothing.
+func prepare(nc net.Conn) bool {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	here := true
+	err = rc.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if n <= 0 && err != unix.EAGAIN && err != unix.EINTR {
+			here = false
+			return
+		}
+		// Not inherited from the listener. On a Unix socket there is no such option.
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+	})
+	return here && err == nil
 }
 
 // enrol gives a connection to the reactor: to the loop that has the fewest. If

@@ -46,8 +46,9 @@ func TestListenTwice(t *testing.T) {
 	}
 }
 
-// The kernel looks after clients that vanish without a word: what is set on the
-// listener is inherited, and survives a streamed exchange.
+// The kernel looks after clients that vanish without a word, and keeps little for
+// those that do not read. What is set on the listener, or when a client is
+// accepted, survives a streamed exchange.
 func TestTCPKeepAlive(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		_ = http.NewResponseController(w).Flush() // of unknown length
@@ -73,6 +74,7 @@ func TestTCPKeepAlive(t *testing.T) {
 					{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 90},
 					{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
 					{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+					{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent},
 					{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 				} {
 					if got, err := unix.GetsockoptInt(c.gc.Fd(), o.level, o.which); err != nil || got != o.want {
@@ -89,4 +91,32 @@ func TestTCPKeepAlive(t *testing.T) {
 	c.send(strings.TrimPrefix(request("GET", "/"), "GET / HT"))
 	c.wantAnswer(200, "")
 	check("after a stream")
+}
+
+// Clients that leave as soon as they have come are counted, and forgotten.
+func TestConnectAndLeave(t *testing.T) {
+	const n = 200
+	for _, tt := range []struct {
+		name  string
+		leave func(c *client)
+	}{
+		{"by a reset", func(c *client) { _ = c.nc.tcp.SetLinger(0); c.leave() }},
+		{"in order", func(c *client) { c.leave() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, http.HandlerFunc(hi), "-address-connections", fmt.Sprint(n+1))
+			held := r.dial()
+			held.get("/")
+			held.wantAnswer(200, "hi /")
+			for range n {
+				tt.leave(r.dial())
+			}
+			r.waitMetric("marquee_connections_accepted_total", n+1)
+			r.waitMetric("marquee_connections", 1)
+			held.get("/")
+			held.wantAnswer(200, "hi /")
+			held.leave()
+			r.waitMetric("marquee_client_addresses", 0)
+		})
+	}
 }

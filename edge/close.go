@@ -38,7 +38,8 @@ const (
 )
 
 // maxPipelined is how many bytes a client may send ahead while its request is
-// being answered; who sends more is cut off.
+// being answered or waits for its turn; who sends more is cut off, since the
+// reactor cannot leave them in the socket.
 const maxPipelined = 64 << 10
 
 // lateRequest is what a client is told that is too slow with its request.

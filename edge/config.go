@@ -148,7 +148,7 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.StringVar(&c.Routes, "routes", "", "`file` that says which origin answers which requests, as Pushpin's, in place of -origin; read again when it changes and on SIGHUP")
 	fs.Func("route", "one `line` of such a file; may be given several times", appendTo(&c.Route))
 	fs.BoolVar(&c.ShareAll, "share-all", false, "ask the origin once for all clients with equal GET requests, also while a hold for them is open")
-	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line")
+	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line. An eighth is kept for those that do not stream")
 	fs.DurationVar(&c.OriginTimeout, "origin-timeout", time.Minute, "how long the origin may take to begin an answer, 1s to 1h")
 	fs.IntVar(&c.Loops, "loops", min(runtime.NumCPU(), fanout.MaxShards), "event `loops`, 1 to 64; one a core is right")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")

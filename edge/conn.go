@@ -62,11 +62,11 @@ type conn struct {
 	state  state
 	// persistent 1.1 streams get chunks; a 1.0 client gets none.
 	minor uint8
+	// known: it has had an answer, from a lease.
+	known bool
 	// admitted: a request has been held, and further ones are even when memory is
 	// scarce.
 	admitted bool
-	// known: it has had an answer, from a lease.
-	known bool
 	// inTraffic: traffic is running and will look at what is unread.
 	inTraffic bool
 	// waits: what is unread is not looked at before the connection has its turn
@@ -290,7 +290,7 @@ func (c *conn) decrypt() bool {
 }
 
 // limitAhead cuts off a client that sends too much while it waits for its
-// answer, or does not take it.
+// answer, or for its turn, or does not take its answer.
 func (c *conn) limitAhead() {
 	if c.available() > maxPipelined {
 		c.loop.edge.limited[limitAhead].Add(1)

@@ -353,7 +353,8 @@ func startPushpin(t *testing.T) string {
 // An edge whose loops hang is not healthy.
 func TestHealthOfLoops(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(hi))
-	r.onLoops(func(l *loop) { l.ticked.Store(time.Now().UnixNano()) })
+	now := time.Now()
+	r.onLoops(func(l *loop) { l.ticked.Store(&now) })
 	check := func(want int) {
 		t.Helper()
 		resp, err := web.Get(r.control + "/healthz")
@@ -369,14 +370,15 @@ func TestHealthOfLoops(t *testing.T) {
 	stuckCh := make(chan struct{})
 	for _, l := range r.edge.loops {
 		l.post(func() {
-			l.ticked.Store(time.Now().Add(-time.Minute).UnixNano())
+			past := now.Add(-time.Minute)
+			l.ticked.Store(&past)
 			<-stuckCh
 		})
 		break
 	}
 	eventually(t, func() error {
 		for _, l := range r.edge.loops {
-			if time.Since(time.Unix(0, l.ticked.Load())) > 30*time.Second {
+			if time.Since(*l.ticked.Load()) > 30*time.Second {
 				return nil
 			}
 		}

@@ -189,6 +189,11 @@ func TestDrainSpread(t *testing.T) {
 		if left := r.edge.held(); left == clients {
 			return fmt.Errorf("nobody has been let go")
 		}
+		draining := true // an item may come to a loop before it is told to
+		r.onLoops(func(l *loop) { draining = draining && l.draining })
+		if !draining {
+			return fmt.Errorf("a loop does not drain")
+		}
 		return nil
 	})
 	idle.get(pollPath(1))

@@ -229,8 +229,9 @@ func (e *edge) run(ctx context.Context) error {
 		_ = server.Shutdown(patience)
 		server.Close()
 	})
+	now := time.Now()
 	for _, l := range e.loops {
-		l.ticked.Store(time.Now().UnixNano()) // the first tick is due
+		l.ticked.Store(&now) // the first tick is due
 	}
 	e.log.Info("ready", "version", version,
 		"listen", strings.Join(addresses, ","), "listen_tls", strings.Join(secureAddresses, ","), "control", control.Addr().String(),

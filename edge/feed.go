@@ -11,8 +11,8 @@ import (
 const feedPiece = 64 << 10
 
 // feed is a goroutine that appends the rest of a body to streams, as it comes, at
-// the pace of the slowest client: it reads on when what it read before has been
-// taken.
+// the pace of the slowest client, within feedPatience: it reads on when what it
+// read before has been taken.
 type feed struct {
 	stream *stream
 	answer *upstream.Answer

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // long is a body that is longer than what is kept together.
@@ -136,5 +137,51 @@ func TestAllLeaveLongBody(t *testing.T) {
 			r.waitMetric("marquee_connections", 0)
 			r.waitMetric("marquee_origin_requests_open", 0)
 		})
+	}
+}
+
+// A client that does not read does not keep a long body from the others who get
+// the same for longer than the edge is patient with it; alone it would be waited
+// for.
+func TestLongBodyOfSeveralClients(t *testing.T) {
+	body := strings.Repeat(long, 30)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set("Grip-Channel", "c")
+		w.Header().Set("Grip-Link", "</next>; rel=next")
+		if req.URL.Path == "/next" {
+			_, _ = io.WriteString(w, body)
+		}
+	}), "-loops", "1")
+	idle, reader := r.dialSmall(), r.dial()
+	for _, c := range []*client{idle, reader} {
+		c.get("/")
+		c.wantStatus(200)
+	}
+	r.waitHolds(2)
+	r.publish(hintItem("c"))
+	readCh := make(chan error, 1)
+	go func() {
+		for left := len(body); left > 0; {
+			data, err := reader.readChunk()
+			if err != nil || data == "" {
+				readCh <- fmt.Errorf("%d bytes are missing: %v", left, err)
+				return
+			}
+			left -= len(data)
+		}
+		readCh <- nil
+	}()
+	var err error
+	passed := r.tickUntil(stallTimeout*5/6, func() bool {
+		select {
+		case err = <-readCh:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	})
+	if err != nil || passed == int(stallTimeout*5/6/tick) {
+		t.Errorf("the client that reads has not got all after %d ticks: %v", passed, err)
 	}
 }

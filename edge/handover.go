@@ -31,7 +31,7 @@ var handoverNames = []string{"to-predecessor", "from-predecessor"}
 
 var (
 	errTooMuch  = errors.New("more than a publish has")
-	errHandover = errors.New("the hand-over has ended")
+	errHandover = errors.New("the other process of the hand-over does not answer")
 )
 
 // handover connects a process with the one that succeeds it, as long as both run.
@@ -230,12 +230,14 @@ func (e *edge) told(body []byte, by *handover) {
 }
 
 // tell gives items that were published here to the other processes of hand-overs,
-// but for the one that has told them. It waits until they have them. That one of
-// them has ended is no error: it has no clients any more.
+// but for the one that has told them. It waits until they have them. An error is
+// that one of them does not answer; that it has ended is none, for then it has no
+// clients any more.
 func (e *edge) tell(items []grip.Item, but *handover) error {
 	var errs []error
 	for _, h := range e.handovers.others(but) {
-		if err := h.tell(grip.AppendItems(nil, items)); errors.Is(err, os.ErrDeadlineExceeded) {
+		err := h.tell(grip.AppendItems(nil, items))
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errHandover) {
 			errs = append(errs, err)
 		}
 	}

@@ -42,7 +42,7 @@ const defaultBurst = 5
 func (l *limits) flags(fs *flag.FlagSet) {
 	fs.IntVar(&l.MaxHead, "max-head", 32<<10, "`bytes` that a request's head may have, 1024 to 262144; the route option max_head sets less")
 	fs.Int64Var(&l.MaxBody, "max-body", 0, "`bytes` that a request's content may have, unless the route option max_body says; 0 for any number")
-	fs.IntVar(&l.Connections, "address-connections", 0, "`connections` at a time of one client address, an IPv6 network of 64 bits counting as one; 0 for any number. Leave it, or name it in -address-exempt, where a proxy or load balancer stands in front")
+	fs.IntVar(&l.Connections, "address-connections", 0, "`connections` at a time of one client address, an IPv6 network of 64 bits counting as one; 0 for any number, which is right where a proxy or load balancer stands in front, unless -address-exempt names it")
 	fs.IntVar(&l.Requests, "address-requests", 0, "`requests` a second of one client address; 0 for any number")
 	fs.IntVar(&l.Burst, "address-burst", 0, "`requests` that a client address may make at once; 0 for those of five seconds")
 	fs.Var(networkList{&l.Exempt}, "address-exempt", "`networks` and addresses that the limits by address do not go for: proxies, load balancers, health checks; may be given several times")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +34,7 @@ type lineage struct {
 	rig
 	path string // of the command
 	pid  int    // of the newest
+	at   ready  // where it listens
 }
 
 // startLineage starts the first one, from a copy of this binary that upgrades can
@@ -41,8 +44,7 @@ func startLineage(t *testing.T, origin string, args ...string) *lineage {
 	clearEnv(t)
 	path := filepath.Join(t.TempDir(), "edge")
 	install(t, path)
-	cmd := exec.Command(path, append([]string{
-		"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-origin", origin, "-loops", "2", "-log-format", "json"}, args...)...)
+	cmd := exec.Command(path, slices.Concat(processArgs(origin, args), secureArgs(t))...)
 	cmd.Env = append(os.Environ(), "TEST_BE_EDGE=1")
 	return startLineageOf(t, cmd)
 }
@@ -86,8 +88,11 @@ func startLineageOf(t *testing.T, cmd *exec.Cmd) *lineage {
 			t.Logf("the edges' log:\n%s", p.log)
 		}
 	})
-	at := await(t, p.log.readyCh, "the edge's start")
-	p.address, p.control = at.Listen, "http://"+at.Control
+	p.at = await(t, p.log.readyCh, "the edge's start")
+	p.address, p.secure, p.control = p.at.Listen, p.at.ListenTLS, "http://"+p.at.Control
+	if clientTLS != nil {
+		p.address = p.secure
+	}
 	return p
 }
 
@@ -130,8 +135,8 @@ func (p *lineage) upgrade() (before int) {
 	before = p.pid
 	p.signal(syscall.SIGUSR2)
 	at := await(p.t, p.log.readyCh, "the successor's start")
-	if got := "http://" + at.Control; at.Listen != p.address || got != p.control {
-		p.t.Fatalf("the successor listens on %s and %s, want %s and %s", at.Listen, got, p.address, p.control)
+	if at != p.at {
+		p.t.Fatalf("the successor says %+v, want %+v", at, p.at)
 	}
 	eventually(p.t, func() error {
 		for line := range strings.Lines(p.log.String()) {
@@ -445,6 +450,44 @@ func TestUpgradeInCluster(t *testing.T) {
 	p.wantExit(before)
 	again := p.upgrade() // the name's claim has not ended the process
 	p.wantExit(again)
+}
+
+// TLS goes on in the successor; who is in the middle of the handshake gets to its end,
+// and an answer.
+func TestUpgradeTLS(t *testing.T) {
+	overTLS(t, nil)
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "1m", "-drain-spread", "2s")
+	held := p.poll(10, 1)
+	p.waitHolds(10)
+	nc, err := net.Dial("tcp", p.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p.waitMetric("marquee_connections", 11)
+	before := p.upgrade()
+	late := tls.Client(nc, clientTLS)
+	_ = late.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(late, request("GET", headlinePath)); err != nil {
+		t.Fatalf("who was in the handshake: %v", err)
+	}
+	if resp, err := http.ReadResponse(bufio.NewReader(late), nil); err != nil || resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("who was in the handshake is answered %v, %v, want 200 and the connection closed", resp, err)
+	}
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
+	p.wantExit(before)
+	again := p.poll(10, 1)
+	p.waitHolds(10)
+	p.publish(headlineItem(h.change()))
+	for _, c := range again {
+		c.wantAnswer(200, headlineBody(2))
+	}
 }
 
 // ZeroMQ's sockets are handed over, too: publishers who connect again find the

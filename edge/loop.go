@@ -18,7 +18,8 @@ const turnDeadlines = 512
 // Clients may send many requests at once, each of which costs as much as a write.
 // The loop begins the first one that a read brings in any case, at most
 // readRequests of one client in a row, and turnRequests beyond the first ones in
-// a turn: then those who hold, and other clients, come first.
+// a turn, or readRequests while there is something for those who hold: they, and
+// other clients, come first.
 const (
 	readRequests = 16
 	turnRequests = 256
@@ -49,7 +50,7 @@ type loop struct {
 	clients  []*conn // in no order, each at its conn.place
 	links    wheel[*stream]
 	waiting  []*conn              // for their turn, the first one first; some may have had it
-	beyond   int                  // requests begun since the last turn, beyond the first of each read
+	beyond   int                  // requests that may be begun before the next turn, beyond the first of each read
 	late     []*stream            // scratch: those whose deadline has passed
 	streams  map[string][]*stream // by key: what others may join
 	agents   map[string]string    // User-Agent values, each once
@@ -70,9 +71,9 @@ type loop struct {
 	// Written by the loop, read by any goroutine.
 	holds    atomic.Int64
 	requests atomic.Int64
-	repeated atomic.Int64 // requests answered with what was at hand
-	joined   atomic.Int64 // requests that joined an ask
-	ticked   atomic.Int64 // unix nanoseconds of the last tick that ran, or was to begin with
+	repeated atomic.Int64              // requests answered with what was at hand
+	joined   atomic.Int64              // requests that joined an ask
+	ticked   atomic.Pointer[time.Time] // when the last tick ran, or was to begin with; nil before
 	// As of the last tick: items taken from the mailbox and not begun, batches
 	// that are being written or wait for it, and the slow.
 	queued, batches        atomic.Int64
@@ -113,6 +114,10 @@ func (l *loop) turn() {
 	if l.draining {
 		more = l.depart() || more
 	}
+	l.beyond = turnRequests
+	if more {
+		l.beyond = readRequests
+	}
 	more = l.expire() || more
 	if l.resume() || more {
 		l.bell.ring()
@@ -122,22 +127,21 @@ func (l *loop) turn() {
 // goOn reports whether a connection that has begun some requests in a row may
 // begin one more, and takes account of it.
 func (l *loop) goOn(heads int) bool {
-	if heads >= readRequests || l.beyond >= turnRequests {
+	if heads >= readRequests || l.beyond == 0 {
 		return false
 	}
-	l.beyond++
+	l.beyond--
 	return true
 }
 
 // resume gives connections that wait for it their turn, and reports whether some
 // are left.
 func (l *loop) resume() (more bool) {
-	l.beyond = 0
 	n := 0
-	for ; n < len(l.waiting) && l.beyond < turnRequests; n++ {
+	for ; n < len(l.waiting) && l.beyond > 0; n++ {
 		c := l.waiting[n]
 		l.waiting[n] = nil
-		l.beyond++
+		l.beyond--
 		c.resume() // may append it again
 	}
 	l.waiting = l.waiting[n:]
@@ -150,7 +154,7 @@ func (l *loop) resume() (more bool) {
 // tick moves the loop's deadlines on by one tick.
 func (l *loop) tick(now time.Time) {
 	l.now = now
-	l.ticked.Store(now.UnixNano())
+	l.ticked.Store(&now)
 	queued, batches := l.shard.Backlog()
 	l.queued.Store(int64(queued))
 	l.batches.Store(int64(batches))

@@ -29,10 +29,10 @@ func TestHoldSeconds(t *testing.T) {
 	h := &headline{id: 1}
 	j := new(journal)
 	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == journalPath {
-			j.ServeHTTP(w, req)
-		} else {
+		if req.URL.Path == headlinePath {
 			h.ServeHTTP(w, req)
+		} else {
+			j.ServeHTTP(w, req) // and its links
 		}
 	}))
 	counts := func(response, stream float64) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -87,9 +86,12 @@ func TestSlowUpload(t *testing.T) {
 		r.edge.leases.mu.Lock()
 		defer r.edge.leases.mu.Unlock()
 		for s := range r.edge.leases.all {
-			return s.nc.SetReadDeadline(time.Now())
+			_ = s.nc.SetReadDeadline(time.Now())
 		}
-		return fmt.Errorf("there is no lease: %w", os.ErrNotExist)
+		if n := r.edge.limited[limitTime].Load(); n != 1 {
+			return fmt.Errorf("%d requests were given up, want 1", n)
+		}
+		return nil
 	})
 	c.wantStatus(http.StatusRequestTimeout)
 	c.wantBody(lateRequest + "\n")
@@ -117,6 +119,7 @@ func TestSlowReader(t *testing.T) {
 			c := r.dial()
 			_ = c.nc.SetReadBuffer(64 << 10)
 			r.stuff(c, "/")
+			c.send(strings.Repeat(request("GET", "/"), 60)) // so that it has enough to read
 			in := make([]byte, 60*leastRate)
 			gone := func() bool { return r.edge.stalled.Load() > 0 }
 			passed := 0
@@ -168,5 +171,64 @@ func TestPipeliningInTurns(t *testing.T) {
 		for range each {
 			c.wantAnswer(200, headlineBody(1))
 		}
+	}
+}
+
+// However many clients send or read slowly, the origin can be asked by others.
+func TestStreamsLeaveRoom(t *testing.T) {
+	const open, streams = 8, 7
+	for _, tt := range []struct {
+		name, request string
+		surplus       int // status of those for whom there is no room; 0 for nothing yet
+	}{
+		{"uploads", fmt.Sprintf("POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nx", 2*maxContent), 0},
+		{"downloads", request("GET", "/download"), 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			goCh := make(chan struct{})
+			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch req.URL.Path {
+				case "/upload":
+					_, _ = io.Copy(io.Discard, req.Body)
+				case "/download":
+					_ = http.NewResponseController(w).Flush() // of unknown length
+					hang(req, goCh)
+				default:
+					hi(w, req)
+				}
+			}), "-max-open-requests", fmt.Sprint(open))
+			var all []*client
+			for range streams {
+				c := r.dial()
+				c.send(tt.request)
+				if tt.surplus != 0 {
+					c.wantStatus(200)
+				}
+				all = append(all, c)
+			}
+			r.waitMetric("marquee_origin_requests_open", streams)
+			for range 3 {
+				c := r.dial()
+				c.send(tt.request)
+				if tt.surplus != 0 {
+					c.wantStatus(tt.surplus)
+					c.wantHeader("Retry-After", "1")
+				}
+				all = append(all, c)
+			}
+			if tt.surplus == 0 {
+				r.waitMetric("marquee_origin_requests_waiting", 3)
+			}
+			for range 3 {
+				c := r.dial()
+				c.get("/other")
+				c.wantAnswer(200, "hi /other")
+			}
+			for _, c := range all {
+				c.leave()
+			}
+			close(goCh)
+			r.waitMetric("marquee_origin_requests_open", 0)
+		})
 	}
 }

@@ -98,7 +98,7 @@ func (c *conn) begin(req *httpparse.Request, n int) {
 		c.reply(http.StatusForbidden, noEvents)
 		return
 	}
-	if way.service.route.MaxHead > 0 && n > way.service.route.MaxHead {
+	if way.service.refusesHead(n) {
 		c.consume(n)
 		c.refuseHead(way.service)
 		return
@@ -161,7 +161,7 @@ func (c *conn) beginBody(req *httpparse.Request, n int) {
 	}
 	s := way.service
 	switch {
-	case s.route.MaxHead > 0 && n > s.route.MaxHead:
+	case s.refusesHead(n):
 		c.consume(n)
 		c.refuseHead(s)
 		return

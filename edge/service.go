@@ -77,6 +77,9 @@ func (s *service) slow(channels []grip.Channel) (policy route.SlowPolicy, bytes 
 	return policy, bytes
 }
 
+// refusesHead reports whether a request's head of n bytes is too long.
+func (s *service) refusesHead(n int) bool { return s.route.MaxHead > 0 && n > s.route.MaxHead }
+
 // prefixed returns the channels with the route's prefix before their names.
 func (s *service) prefixed(channels []grip.Channel) []grip.Channel {
 	out := make([]grip.Channel, len(channels))

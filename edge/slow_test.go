@@ -96,13 +96,13 @@ func TestSlowClientOfPublish(t *testing.T) {
 	last.get(pollPath(1), "Connection: close")
 	r.waitHolds(2)
 	r.onLoops(func(l *loop) { // or the kernel would take all of it
-		l.wheel.each(func(c *conn) { _ = c.gc.SetWriteBuffer(64 << 10) })
+		l.wheel.each(func(c *conn) { _ = c.gc.SetWriteBuffer(4 << 10) })
 	})
-	_ = slow.nc.SetReadBuffer(64 << 10)
-	_ = last.nc.SetReadBuffer(64 << 10)
+	_ = slow.nc.SetReadBuffer(4 << 10)
+	_ = last.nc.SetReadBuffer(4 << 10)
 	cs := r.poll(4, 1)
 	r.waitHolds(6)
-	body := strings.Repeat("0123456789", 90_000)
+	body := strings.Repeat("0123456789", 9_000)
 	large := item("headline-value", "2", "1", body)
 	got := r.publish(large)[0]
 	if got.Matched != 6 || got.Written != 4 || got.Queued != 2 {

@@ -59,6 +59,7 @@ type stream struct {
 	failures int    // in a row
 	feed     *feed  // appends a body; nil for none
 	taken    func() // what to do when all clients have taken what they were sent; nil for nothing
+	waited   int    // ticks that some have been waited for
 	timer    timer[*stream]
 }
 
@@ -293,15 +294,29 @@ func (s *stream) expired() {
 	}
 }
 
-// whenTaken calls then when all clients have taken what they were sent: at once,
-// or at a later tick.
+// feedPatience is how many ticks streams wait for those of their clients who do not
+// take what they were sent, while others do. Then the streams go on, and what is
+// sent waits for the slow ones as messages do, as far as their route lets it.
+const feedPatience = int(5 * time.Second / tick)
+
+// whenTaken calls then when all clients have taken what they were sent, or have been
+// waited for long enough: at once, or at a later tick.
 func (s *stream) whenTaken(then func()) {
-	taken := s.loop.shard.Written(&s.group)
-	s.group.Each(func(_ *fanout.Hold, client fanout.Client) { taken = taken && !client.(*conn).slow })
-	if taken {
+	slow := 0
+	s.group.Each(func(_ *fanout.Hold, client fanout.Client) {
+		if client.(*conn).slow {
+			slow++
+		}
+	})
+	if slow == 0 {
+		s.waited = 0
+	}
+	patient := slow == s.group.Len() || s.waited < feedPatience
+	if s.loop.shard.Written(&s.group) && (slow == 0 || !patient) {
 		then()
 		return
 	}
+	s.waited++
 	s.taken = then
 	s.loop.links.set(s, nextTick)
 }

@@ -113,7 +113,7 @@ func (e *edge) status() string {
 // stuck returns a loop that has not come round for so long; nil for none.
 func (e *edge) stuck(limit time.Duration) *loop {
 	for _, l := range e.loops {
-		if time.Since(time.Unix(0, l.ticked.Load())) > limit {
+		if last := l.ticked.Load(); last != nil && time.Since(*last) > limit {
 			return l
 		}
 	}

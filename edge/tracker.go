@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,11 +76,10 @@ func (t *tracker) alive(ids []string) []string {
 	defer t.mu.Unlock()
 	var out []string
 	for _, id := range ids {
-		var n uint64
-		if _, err := fmt.Sscanf(id, "conn-%d", &n); err == nil {
-			if _, ok := t.conns[n]; ok {
-				out = append(out, id)
-			}
+		digits, _ := strings.CutPrefix(id, "conn-")
+		n, _ := strconv.ParseUint(digits, 10, 64) // 0 is no connection's
+		if _, ok := t.conns[n]; ok && id == connID(n) {
+			out = append(out, id)
 		}
 	}
 	return out

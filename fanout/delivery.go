@@ -177,10 +177,13 @@ func (d *Delivery) content(t *Template, mode grip.HoldMode) []byte {
 	if mode == grip.HoldStream {
 		return d.piece.content
 	}
-	if d.item.HTTPResponse.Patch != nil {
-		return d.answer(t).response.Body
+	switch f := d.item.HTTPResponse; {
+	case f.Patch == nil:
+		return d.coded[0]
+	case t.finish != nil && t.finish.Whole:
+		return f.Answer(t.response).Body // that of d.answer is finished
 	}
-	return d.coded[0]
+	return d.answer(t).response.Body
 }
 
 // loopPassed notes that one loop does no more with it than to wait for filters.

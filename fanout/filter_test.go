@@ -197,3 +197,37 @@ func TestFilterAfterResume(t *testing.T) {
 		})
 	}
 }
+
+// A filter is applied to what the item has for the group, before the last step of
+// the answer.
+func TestFilterBeforeFinish(t *testing.T) {
+	wrap := &Finish{Key: "w", Whole: true, Apply: func(r grip.Response) grip.Response {
+		r.Body = fmt.Appendf(nil, "f(%s)", r.Body)
+		return r
+	}}
+	for _, tt := range []struct {
+		name string
+		item *grip.HTTPResponse
+	}{
+		{"body", &grip.HTTPResponse{Response: grip.Response{Body: []byte(`{"a":"%(user)s"}`)}}},
+		{"body-patch", &grip.HTTPResponse{Patch: []byte(`[{"op":"add","path":"/a","value":"%(user)s"}]`)}},
+	} {
+		for _, finish := range []*Finish{nil, wrap} {
+			st := newStage(t, 1)
+			a := newAsker("c/" + grip.FilterVarSubst)
+			a.watch.Meta = grip.Meta{{Name: "user", Value: "u"}}
+			a.watch.Template = NewTemplate(grip.Response{Body: []byte("{}")}, finish)
+			cs := a.join(1)
+			st.shards[0].Enter(&a.watch)
+			st.hub.Publish(grip.Item{Channel: "c", HTTPResponse: tt.item})
+			st.run()
+			want := `{"a":"u"}`
+			if finish != nil {
+				want = "f(" + want + ")"
+			}
+			wantGot(t, cs, want)
+			a.leave(st.shards[0])
+			st.wantEmpty()
+		}
+	}
+}

@@ -45,6 +45,9 @@ func (s *Signer) Token(now time.Time) string {
 	if s.iss == "" || s.key.IsZero() {
 		return ""
 	}
+	// By the wall clock, as the expiry is: when that is set, a token of before may
+	// have expired for everybody.
+	now = now.Round(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if age := now.Sub(s.signed); s.token != "" && 0 <= age && age < tokenRenewal {

@@ -177,11 +177,10 @@ func TestAuditProcess(t *testing.T) {
 
 // A service that answers a poll with the headline that the client has is found out.
 func TestAuditProcessFindsRepeats(t *testing.T) {
-	s := startService(t, sized)
-	s.change("the first")
-	s.answer = func(w http.ResponseWriter, body []byte, poll int) {
+	s := startService(t, func(w http.ResponseWriter, _ []byte, poll int) {
 		sized(w, []byte(`{"id": 1, "body": "the first"}`), poll)
-	}
+	})
+	s.change("the first")
 	records, stop, exit := auditing(t, s, 1)
 	<-records              // started
 	<-records              // headline 1

@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
+	"marquee/bus"
 	"marquee/grip"
 )
 
@@ -108,8 +110,23 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	changed, err := h.service.change(body)
-	if err != nil {
+	changed, err := h.service.change(r.Context(), body)
+	switch {
+	case errors.Is(err, errAbandoned):
+		return
+	case errors.Is(err, syscall.ENOSPC):
+		h.log.Error("headline not changed", "err", err)
+		refuse(w, http.StatusInsufficientStorage, "there is no room to store the headline, which has not changed")
+		return
+	case errors.Is(err, errInDoubt):
+		h.log.Error("headline in doubt", "err", err)
+		refuse(w, http.StatusInternalServerError, "the headline has not changed, and whether it is stored is not known: it may change later")
+		return
+	case errors.Is(err, bus.ErrNotConnected):
+		h.log.Error("headline not changed", "err", err)
+		refuse(w, http.StatusServiceUnavailable, "the store cannot be reached, and the headline has not changed")
+		return
+	case err != nil:
 		h.log.Error("headline not changed", "err", err)
 		refuse(w, http.StatusInternalServerError, "the headline could not be stored and has not changed")
 		return

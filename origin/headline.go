@@ -55,6 +55,14 @@ func (h *headline) idString() string {
 	return strconv.FormatUint(h.id, 10)
 }
 
+// number returns the id, 0 when there is no headline.
+func (h *headline) number() uint64 {
+	if h == nil {
+		return 0
+	}
+	return h.id
+}
+
 // A service is the headline as it changes: durable in the store, at hand in
 // memory, published to the edges.
 type service struct {
@@ -62,8 +70,8 @@ type service struct {
 	store     *store
 	publisher *publisher
 
-	// recent is the newest headlines, nil when there is none yet. Stored by
-	// change only; read by any goroutine (atomic), so that no poll waits for a
+	// recent is the newest headlines, nil when there is none yet. After openService
+	// stored by change only; read by any goroutine (atomic), so that no poll waits for a
 	// change or for the store.
 	recent atomic.Pointer[history]
 
@@ -71,10 +79,17 @@ type service struct {
 	// also the order in which the edges get them.
 	mu     sync.Mutex
 	closed bool // under mu
+	// inDoubt says that the answer to a write was lost: the store may have it.
+	// Under mu.
+	inDoubt bool
 }
 
-// errClosed is what a change gets that comes after close.
-var errClosed = errors.New("the service is closed")
+var (
+	// errClosed is what a change gets that comes after close.
+	errClosed = errors.New("the service is closed")
+	// errAbandoned is what a change gets whose client has gone before its turn.
+	errAbandoned = errors.New("who wanted the change has gone")
+)
 
 // openService opens the store as openStore does, and publishes the headline that
 // is in it: whoever stopped before may have stored it and not come
@@ -88,7 +103,7 @@ func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoin
 		p.close()
 		return nil, err
 	}
-	h, err := st.load(ctx)
+	recent, err := st.load(ctx)
 	if err != nil {
 		p.close()
 		st.close()
@@ -96,8 +111,8 @@ func openService(ctx context.Context, cfg storeConfig, endpoints []*grip.Endpoin
 	}
 	p.bus.Store(st.bus)
 	s := &service{store: st, publisher: p}
-	if h != nil {
-		s.recent.Store((*history)(nil).with(h))
+	if h := recent.newest(); h != nil {
+		s.recent.Store(recent)
 		s.publisher.publish(h, before(h))
 	}
 	return s, nil
@@ -123,12 +138,16 @@ const ackWait = 100 * time.Millisecond
 
 // change makes body the headline and returns it once it is durable and either
 // every healthy edge has it or ackWait is over. An error means that the
-// headline has not changed for anybody. Safe from any goroutine.
+// headline has not changed for anybody; after errInDoubt, that it may change at the
+// next change that succeeds, or at the next start. Safe from any goroutine.
 //
-// It takes no context of the request: a client that leaves halfway through
-// must not leave behind a change that is stored and never published.
-func (s *service) change(body string) (*headline, error) {
-	h, acks, err := s.commit(body)
+// When ctx, the request's, ends before it is the change's turn, nothing is changed:
+// while the store takes long, clients give up and try again, and what they have
+// given up would keep the store from what they want. From then on ctx does not
+// matter: a client that leaves halfway through must not leave behind a change that
+// is stored and never published.
+func (s *service) change(ctx context.Context, body string) (*headline, error) {
+	h, acks, err := s.commit(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -138,24 +157,53 @@ func (s *service) change(body string) (*headline, error) {
 
 // commit stores, remembers and queues one change. The order matters: an edge
 // that gets the item may ask this origin at once, and must find it here.
-func (s *service) commit(body string) (*headline, []<-chan struct{}, error) {
+func (s *service) commit(ctx context.Context, body string) (*headline, []<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, errClosed
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	if ctx.Err() != nil {
+		return nil, nil, errAbandoned
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	// A write whose answer is lost may still have taken an id. That id is then
-	// never seen by anybody, and the next change follows the last one seen.
+	if s.inDoubt {
+		if err := s.adopt(ctx); err != nil {
+			return nil, nil, fmt.Errorf("change headline: %w", err)
+		}
+	}
 	id, err := s.store.put(ctx, body)
 	if err != nil {
+		s.inDoubt = errors.Is(err, errInDoubt)
 		return nil, nil, fmt.Errorf("change headline: %w", err)
 	}
 	h := newHeadline(id, body)
 	recent := s.recent.Load()
 	s.recent.Store(recent.with(h))
 	return h, s.publisher.publish(h, recent.newest()), nil
+}
+
+// adopt makes what the store has the headline, and publishes it, if it has what we
+// do not know of. The caller holds mu.
+func (s *service) adopt(ctx context.Context) error {
+	stored, err := s.store.load(ctx)
+	if err != nil {
+		return err
+	}
+	s.inDoubt = false
+	recent := s.recent.Load()
+	var unknown []*headline
+	if h := stored.newest(); h != nil && (recent == nil || h.id > recent.newest().id) {
+		unknown = stored.after(recent.newest().number())
+	}
+	for _, h := range unknown {
+		prev := recent.newest()
+		recent = recent.with(h)
+		s.recent.Store(recent)
+		s.publisher.publish(h, prev)
+	}
+	return nil
 }
 
 // current returns the headline, nil when there is none yet. Safe from any

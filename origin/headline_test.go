@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"marquee/bus"
 )
 
 // newTestService returns a service over a fresh store that publishes to those
@@ -30,7 +35,7 @@ func newTestService(t testing.TB, log *slog.Logger, edges ...*testEdge) *service
 // mustChange changes the headline and returns it.
 func mustChange(t testing.TB, svc *service, body string) *headline {
 	t.Helper()
-	h, err := svc.change(body)
+	h, err := svc.change(t.Context(), body)
 	if err != nil {
 		t.Fatalf("change(%q): %v", body, err)
 	}
@@ -108,7 +113,7 @@ func TestConcurrentChanges(t *testing.T) {
 	got := make([]*headline, changes)
 	for i := range changes {
 		wg.Go(func() {
-			h, err := svc.change(fmt.Sprintf("headline of goroutine %d", i))
+			h, err := svc.change(t.Context(), fmt.Sprintf("headline of goroutine %d", i))
 			if err != nil {
 				t.Errorf("change %d: %v", i, err)
 				return
@@ -146,8 +151,134 @@ func TestChangeAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc.close()
-	if h, err := svc.change("too late"); err == nil {
+	if h, err := svc.change(t.Context(), "too late"); err == nil {
 		t.Errorf("change after close = %s, want an error", h.json)
+	}
+}
+
+// Streams get what they have missed over a restart.
+func TestRestartKeepsHistory(t *testing.T) {
+	dir := t.TempDir()
+	for changes := uint64(0); changes <= storedHeadlines+16; changes += 16 {
+		svc, err := openService(t.Context(), testStore(dir), nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for _, h := range svc.recent.Load().after(0) {
+			got = append(got, h.id)
+		}
+		var want []uint64
+		for id := max(changes, storedHeadlines) - storedHeadlines + 1; id <= changes; id++ {
+			want = append(want, id)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("after %d changes a restart knows headlines %v, want %v", changes, got, want)
+		}
+		for range 16 {
+			mustChange(t, svc, "one more")
+		}
+		svc.close()
+	}
+}
+
+// awaitConnected waits until the bus is connected, or is not.
+func awaitConnected(t testing.TB, b *bus.Bus, want bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); b.Connected() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("connected is %v after %v, want %v", !want, patience, want)
+		}
+	}
+}
+
+// While the store of another process is away, changes are refused, and are not made
+// when it is back.
+func TestChangeWithoutStore(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	server, err := startNATS(dir, "127.0.0.1:0", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := server.url()
+	svc, err := openService(t.Context(), storeConfig{bus: bus.Config{Name: "origin", URL: url}}, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svc.close()
+	mustChange(t, svc, "before")
+	server.close()
+	awaitConnected(t, svc.store.bus, false)
+	if _, err := svc.change(t.Context(), "meanwhile"); !errors.Is(err, bus.ErrNotConnected) || errors.Is(err, errInDoubt) {
+		t.Errorf("a change without the store: error %v, want %v, without doubt", err, bus.ErrNotConnected)
+	}
+	if server, err = startNATS(dir, strings.TrimPrefix(url, "nats://"), log); err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	awaitConnected(t, svc.store.bus, true)
+	if h := mustChange(t, svc, "after"); h.id != 2 {
+		t.Errorf("the change after has id %d, want 2", h.id)
+	}
+}
+
+// What was stored although the answer was lost becomes the headline before the next
+// one does.
+func TestChangeInDoubt(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before []string // changes
+		stored []string // unknown to the service
+	}{
+		{"nothing", nil, nil},
+		{"nothing new", []string{"a", "b"}, nil},
+		{"the first", nil, []string{"a"}},
+		{"one more", []string{"a"}, []string{"b"}},
+		{"two more", []string{"a", "b"}, []string{"c", "d"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			edge := newTestEdge(t, nil)
+			svc := newTestService(t, slog.New(slog.DiscardHandler), edge)
+			for _, body := range tt.before {
+				mustChange(t, svc, body)
+			}
+			for _, body := range tt.stored {
+				if _, err := svc.store.put(t.Context(), body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			svc.inDoubt = true
+			last := mustChange(t, svc, "last")
+			var got []string
+			for i, h := range svc.recent.Load().after(0) {
+				got = append(got, string(h.json))
+				edge.wantItem(t, uint64(i+1), string(h.json))
+			}
+			if want := len(tt.before) + len(tt.stored) + 1; len(got) != want || last.id != uint64(want) {
+				t.Errorf("the history is %v, want %d headlines", got, want)
+			}
+			if svc.inDoubt {
+				t.Error("it is in doubt still")
+			}
+		})
+	}
+}
+
+// Who has given up before its turn changes nothing.
+func TestChangeAbandoned(t *testing.T) {
+	svc, err := openService(t.Context(), testStore(t.TempDir()), nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svc.close()
+	mustChange(t, svc, "kept")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := svc.change(ctx, "abandoned"); !errors.Is(err, errAbandoned) {
+		t.Errorf("change of who has gone: error %v, want %v", err, errAbandoned)
+	}
+	if stored, err := svc.store.load(t.Context()); err != nil || len(stored.after(0)) != 1 {
+		t.Errorf("the store holds %d headlines, %v, want what was kept", len(stored.after(0)), err)
 	}
 }
 

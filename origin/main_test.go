@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // binary is the built command.
@@ -307,6 +308,42 @@ func TestRunHelp(t *testing.T) {
 	var stdout bytes.Buffer
 	if err := run(t.Context(), []string{"-help"}, &stdout, io.Discard); err != nil || !strings.Contains(stdout.String(), "-listen") {
 		t.Errorf("run(-help) = %v, printed %q", err, &stdout)
+	}
+}
+
+// A write that fails changes nothing, and when writes succeed again so do changes,
+// by the same process. What was confirmed is there, also after a restart.
+func TestStoreFails(t *testing.T) {
+	dir := t.TempDir()
+	p := startOrigin(t, "-data", dir)
+	p.wantPost("kept", 1)
+	limit := func(bytes uint64) {
+		t.Helper()
+		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(0) // no file may grow: EFBIG
+	for range 2 {
+		if answer, err := p.post("refused"); err != nil || !strings.Contains(answer, "has not changed") {
+			t.Errorf("a change whose write fails is answered %q, %v, want that nothing has changed", answer, err)
+		}
+	}
+	limit(unix.RLIM_INFINITY)
+	answer, err := p.post("kept too")
+	if want := `"body": "kept too"}`; err != nil || !strings.Contains(answer, want) {
+		t.Fatalf("a change after the failure: %q, %v, want %s", answer, err, want)
+	}
+	log, err := p.end(syscall.SIGTERM)
+	if err != nil {
+		t.Errorf("exit: %v", err)
+	}
+	if want := unix.EFBIG.Error(); !strings.Contains(log, want) {
+		t.Errorf("the log does not say %q:\n%s", want, log)
+	}
+	again := startOrigin(t, "-data", dir)
+	if _, got := exchange(t, http.MethodGet, again.base+"/headline/value/", nil, ""); got != answer {
+		t.Errorf("after a restart the headline is %s, want %s", got, answer)
 	}
 }
 

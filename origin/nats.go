@@ -15,12 +15,24 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// startTimeout bounds the start of the NATS server.
-const startTimeout = 10 * time.Second
+const (
+	// startTimeout bounds the start of the NATS server.
+	startTimeout = 10 * time.Second
+
+	// reserve is how many bytes must be free where the headline is kept for it to
+	// be changed: many times what the longest takes. So a disk that gets full is
+	// noticed before a write fails halfway.
+	reserve = 1 << 20
+
+	// maxStore bounds what the server keeps, in bytes, above what a disk has: the
+	// bound is the disk, by reserve.
+	maxStore = 1 << 40
+)
 
 // A natsServer is a NATS server with JetStream inside this process: the
 // headline's store and, for those who are told its URL, the cluster's bus.
 type natsServer struct {
+	dir    string
 	lock   *os.File // holds the flock for as long as it is open
 	server *server.Server
 }
@@ -37,7 +49,7 @@ func startNATS(dir, listen string, log *slog.Logger) (*natsServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &natsServer{lock: lock}
+	s := &natsServer{dir: dir, lock: lock}
 	if err := s.start(dir, listen, log); err != nil {
 		s.close()
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
@@ -84,6 +96,8 @@ func (s *natsServer) start(dir, listen string, log *slog.Logger) error {
 		NoSystemAccount: true,
 		JetStream:       true,
 		StoreDir:        dir,
+		// Not what happens to be free now.
+		JetStreamMaxStore: maxStore,
 		// An advertisement in ASCII art, at Debug.
 		DisableJetStreamBanner: true,
 		// fsync before every acknowledgement. A killed process loses nothing
@@ -112,6 +126,39 @@ func (s *natsServer) start(dir, listen string, log *slog.Logger) error {
 
 // startStep is how long one look at the server's start takes.
 const startStep = 100 * time.Millisecond
+
+// ready returns nil when the server can be expected to store something, and else
+// why not. It is for one goroutine at a time.
+func (s *natsServer) ready() error {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &disk); err != nil {
+		return fmt.Errorf("look for room in %s: %w", s.dir, err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < reserve {
+		return fmt.Errorf("%d bytes are free for %s, %d must be, make room: %w", free, s.dir, reserve, syscall.ENOSPC)
+	}
+	if s.server.JetStreamEnabled() {
+		return nil
+	}
+	return s.enable()
+}
+
+// reopen has the server read again what is on the disk. After a write that failed it
+// takes no other one, whatever has become of the reason, and answers none. When there
+// is an error, ready tries again. It is for one goroutine at a time.
+func (s *natsServer) reopen() error {
+	if err := s.server.ShutdownJetStream(); err != nil {
+		return fmt.Errorf("close jetstream after a failure: %w", err)
+	}
+	return s.enable()
+}
+
+func (s *natsServer) enable() error {
+	if err := s.server.EnableJetStream(&server.JetStreamConfig{StoreDir: s.dir, MaxStore: maxStore}); err != nil {
+		return fmt.Errorf("open jetstream after a failure: %w", err)
+	}
+	return nil
+}
 
 // url returns where the server listens.
 func (s *natsServer) url() string { return "nats://" + s.server.Addr().String() }

@@ -37,7 +37,7 @@ const (
 	// Pauses between attempts at an edge that is down double from firstBackoff
 	// to lastBackoff; the jitter keeps several origins out of step.
 	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
+	lastBackoff  = 2 * time.Second
 
 	// flushTimeout bounds what close spends on items that are still queued.
 	flushTimeout = 2 * time.Second

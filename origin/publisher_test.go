@@ -181,7 +181,7 @@ func wait(t testing.TB, ch <-chan struct{}, what string) {
 // what change would wait for.
 func commit(t testing.TB, svc *service, body string) (*headline, []<-chan struct{}) {
 	t.Helper()
-	h, acks, err := svc.commit(body)
+	h, acks, err := svc.commit(t.Context(), body)
 	if err != nil {
 		t.Fatalf("commit(%q): %v", body, err)
 	}

@@ -16,7 +16,13 @@ import (
 const (
 	bucketName = "headline"
 	valueKey   = "value"
+	// storedHeadlines are kept, the most that a bucket does: for streams that have
+	// missed some while we were away.
+	storedHeadlines = jetstream.KeyValueMaxHistory
 )
+
+// errInDoubt is the error of a put that may have stored its value nevertheless.
+var errInDoubt = errors.New("whether it is stored is not known")
 
 // A store keeps the headline durably, in a key-value bucket of a NATS server:
 // one of its own in this process, or another.
@@ -48,7 +54,7 @@ func openStore(ctx context.Context, cfg storeConfig, log *slog.Logger) (*store, 
 	cfg.bus.Log = log
 	var err error
 	if s.bus, err = bus.Connect(ctx, cfg.bus); err == nil {
-		s.bucket, err = s.bus.Bucket(ctx, bucketName)
+		s.bucket, err = s.bus.Bucket(ctx, bucketName, storedHeadlines)
 	}
 	if err != nil {
 		s.close()
@@ -57,26 +63,50 @@ func openStore(ctx context.Context, cfg storeConfig, log *slog.Logger) (*store, 
 	return s, nil
 }
 
-// load returns the stored headline, nil when none was ever put.
-func (s *store) load(ctx context.Context) (*headline, error) {
-	entry, err := s.bucket.Get(ctx, valueKey)
+// load returns the newest of the stored headlines, nil when none was ever put.
+func (s *store) load(ctx context.Context) (*history, error) {
+	entries, err := s.bucket.History(ctx, valueKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load headline: %w", err)
+		return nil, fmt.Errorf("load headlines: %w", err)
 	}
-	return newHeadline(entry.Revision(), string(entry.Value())), nil
+	var recent *history
+	for _, entry := range entries {
+		recent = recent.with(newHeadline(entry.Revision(), string(entry.Value())))
+	}
+	return recent, nil
 }
 
 // put stores body and returns its id. When it returns without an error the
-// value is on the disk.
+// value is on the disk. Calls must not overlap.
 func (s *store) put(ctx context.Context, body string) (uint64, error) {
-	id, err := s.bucket.PutString(ctx, valueKey, body)
-	if err != nil {
+	if err := s.ready(); err != nil {
 		return 0, fmt.Errorf("store headline: %w", err)
 	}
-	return id, nil
+	id, err := s.bucket.PutString(ctx, valueKey, body)
+	if err == nil {
+		return id, nil
+	}
+	err = fmt.Errorf("store headline: %w: %w", errInDoubt, err)
+	if s.own != nil {
+		err = errors.Join(err, s.own.reopen())
+	}
+	return 0, err
+}
+
+// ready returns nil when the store can be expected to take something. Without a
+// connection it must not be tried: what waits for one would be stored when it is
+// back, long after it was refused.
+func (s *store) ready() error {
+	if !s.bus.Connected() {
+		return bus.ErrNotConnected
+	}
+	if s.own != nil {
+		return s.own.ready()
+	}
+	return nil
 }
 
 // close ends the connection, and the server if it is the store's own.

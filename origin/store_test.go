@@ -32,7 +32,8 @@ func TestStoreKeepsValueAndID(t *testing.T) {
 	last := ""
 	for range 3 {
 		s := mustOpenStore(t, dir)
-		h, err := s.load(t.Context())
+		stored, err := s.load(t.Context())
+		h := stored.newest()
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -48,8 +49,8 @@ func TestStoreKeepsValueAndID(t *testing.T) {
 			if err != nil || id != want {
 				t.Fatalf("put(%q) = %d, %v, want id %d", body, id, err, want)
 			}
-			if h, err := s.load(t.Context()); err != nil || string(h.json) != string(newHeadline(id, body).json) {
-				t.Fatalf("after put(%q) the store holds %v, %v", body, h, err)
+			if stored, err := s.load(t.Context()); err != nil || string(stored.newest().json) != string(newHeadline(id, body).json) {
+				t.Fatalf("after put(%q) the store holds %v, %v", body, stored.newest(), err)
 			}
 		}
 		s.close()

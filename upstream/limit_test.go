@@ -171,7 +171,7 @@ func TestLimiterStreams(t *testing.T) {
 		a, b := log.job("a"), log.job("b")
 		l.start(a)
 		log.want(t, l, 7, 0, "run a")
-		for range 2 { // the second time it does already
+		for range 2 {
 			if !l.stream(a) {
 				t.Error("a may not stream, want seven at a time")
 			}

@@ -108,7 +108,10 @@ func (cl *call) stands(notBefore time.Time) bool {
 	case cl.settled && cl.answer.Hold != nil:
 		return time.Now().Before(cl.until) // its ids tell whether it is outdated
 	}
-	return cl.changes == cl.client.changes.Load() && (!cl.settled || time.Now().Before(cl.until))
+	// Who asks for a link has changed nothing himself; what others change is
+	// published.
+	unchanged := cl.req.Link || cl.changes == cl.client.changes.Load()
+	return unchanged && (!cl.settled || time.Now().Before(cl.until))
 }
 
 // run is the goroutine of an open request.

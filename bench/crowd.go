@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// A rush is load clients who want to be in beside a trial's audiences, half of them
+// A crowd is load clients who want to be in beside a trial's audiences, half of them
 // with polls, half with streams. Nobody counts what they get.
-type rush []*process
+type crowd []*process
 
-// rush sends n clients, each half a process. It does not wait for them.
-func (s *scene) rush(n int) (r rush, err error) {
+// crowd sends n clients, each half a process. It does not wait for them.
+func (s *scene) crowd(n int) (c crowd, err error) {
 	for _, half := range []struct {
 		n    int
 		args []string
@@ -23,23 +23,23 @@ func (s *scene) rush(n int) (r rush, err error) {
 	} {
 		path, err := binary("loadclient")
 		if err != nil {
-			return r, errors.Join(err, r.leave())
+			return c, errors.Join(err, c.leave())
 		}
 		args := append(half.args, "-c", strconv.Itoa(half.n), "-rate", "10000")
 		s.command(path, args)
 		p, err := start(s.log.Writer(), program{path: path, args: args, host: s.hosts["clients"]})
 		if err != nil {
-			return r, errors.Join(err, r.leave())
+			return c, errors.Join(err, c.leave())
 		}
-		r = append(r, p)
+		c = append(c, p)
 	}
-	return r, nil
+	return c, nil
 }
 
 // leave takes all away at once. That some had ended by themselves is an error.
-func (r rush) leave() error {
+func (c crowd) leave() error {
 	var errs []error
-	for _, p := range r {
+	for _, p := range c {
 		select {
 		case <-p.doneCh:
 			errs = append(errs, p.failure("ended by itself"))
@@ -75,7 +75,7 @@ func (s *scene) awaitEdge(ctx context.Context, what string, done func(metrics) b
 // awaitGone returns when the edge has no more connections than those of the
 // audiences, and a few that are about to end.
 func (s *scene) awaitGone(ctx context.Context) error {
-	_, err := s.awaitEdge(ctx, "the rush is over", func(m metrics) bool {
+	_, err := s.awaitEdge(ctx, "the crowd has left", func(m metrics) bool {
 		return m[connections] <= float64(s.size.clients+s.size.clients/100)
 	})
 	return err

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+// pairedHandover returns both sides of a hand-over, until the end of the test.
+func pairedHandover(t *testing.T) (ours, theirs *handover) {
+	t.Helper()
+	wantNoLeaks(t)
+	ours, files, err := newHandover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ours.close)
+	theirs = &handover{}
+	err = theirs.open(files[0], files[1])
+	closeFiles(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(theirs.close)
+	return ours, theirs
+}
+
+// What one process tells the other hears, of any length, in both directions at once.
+func TestHandover(t *testing.T) {
+	ours, theirs := pairedHandover(t)
+	questions := []string{"", "x", strings.Repeat("long", 1<<18), "last"}
+	errCh := make(chan error, 4)
+	for _, side := range []*handover{ours, theirs} {
+		go func() {
+			for _, q := range questions {
+				if err := side.tell([]byte(q)); err != nil {
+					errCh <- err
+					return
+				}
+			}
+			errCh <- nil
+		}()
+		go func() {
+			for _, want := range questions {
+				got, err := side.hear()
+				if err == nil && string(got) != want {
+					err = errors.New("heard " + brief(string(got)) + ", want " + brief(want))
+				}
+				if err == nil {
+					err = side.answer()
+				}
+				if err != nil {
+					errCh <- err
+					return
+				}
+			}
+			errCh <- nil
+		}()
+	}
+	for range 4 {
+		if err := await(t, errCh, "all questions and answers"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// When the other process ends, or says what it should not, that is an error, once and
+// for all.
+func TestHandoverEnds(t *testing.T) {
+	t.Run("before the answer", func(t *testing.T) {
+		ours, theirs := pairedHandover(t)
+		toldCh := make(chan error, 1)
+		go func() { toldCh <- ours.tell([]byte("question")) }()
+		if _, err := theirs.hear(); err != nil {
+			t.Fatal(err)
+		}
+		theirs.close()
+		if err := await(t, toldCh, "the end of the question"); !errors.Is(err, io.EOF) {
+			t.Errorf("tell: %v, want EOF", err)
+		}
+		if err := ours.tell(nil); !errors.Is(err, errHandover) {
+			t.Errorf("tell after that: %v, want %v", err, errHandover)
+		}
+		if _, err := ours.hear(); !errors.Is(err, io.EOF) {
+			t.Errorf("hear: %v, want EOF", err)
+		}
+	})
+	t.Run("too long a question", func(t *testing.T) {
+		ours, theirs := pairedHandover(t)
+		if _, err := theirs.out.Write([]byte{0xff, 0xff, 0xff, 0xff}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.hear(); !errors.Is(err, errTooMuch) {
+			t.Errorf("hear: %v, want %v", err, errTooMuch)
+		}
+	})
+	t.Run("closed from here", func(t *testing.T) {
+		ours, _ := pairedHandover(t)
+		ours.close()
+		if _, err := ours.hear(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("hear: %v, want %v", err, net.ErrClosed)
+		}
+		if err := ours.tell(nil); !errors.Is(err, errHandover) {
+			t.Errorf("tell: %v, want %v", err, errHandover)
+		}
+	})
+}
