@@ -6,7 +6,7 @@ FUZZTIME := 60s
 
 SUBJECT  := edge
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop bench bench-main bench-streams profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop torture soak bench bench-main bench-streams bench-tls profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -44,8 +44,9 @@ check: ## Formatting, vet, staticcheck.
 unit: build ## Unit and end-to-end tests.
 	go test -p 4 ./... # they wait more than they work
 
-race: ## The same under the race detector.
-	go test -p 2 -race -skip '^TestPage' ./... # these work; the browser's once is enough
+race: ## The same under the race detector, but for what starts commands, which are built without it.
+	go test -p 2 -race -skip '^(TestPage|TestTorture|TestSoak)' \
+	  $$(go list ./... | grep -vE '/(conformance|hostile|interop)$$')
 
 # That the time was over just when an input ran is not a finding: such a target is run again.
 fuzz: ## Each fuzz target for FUZZTIME.
@@ -80,6 +81,13 @@ setup-interop: setup ## What these want: npm packages, curl, and pushpin-publish
 	  echo "no Node.js with npm: the tests of test-interop are skipped"; \
 	fi
 
+torture: build ## Attacks and faults at full size; fails if anything is lost.
+	@mkdir -p out
+	@bin/bench torture -json out/torture.json -markdown out/torture.md
+
+soak: build ## A mixed load for half an hour: nothing may be lost, and nothing grow.
+	@bin/bench soak
+
 bench: ## The micro-benchmarks, beside the code that they measure.
 	go test -run '^$$' -bench . -benchmem ./...
 
@@ -88,6 +96,9 @@ bench-main: build ## The figures of the README, beside the floor.
 
 bench-streams: build ## The figures of streams, beside the floor.
 	@bin/bench streams
+
+bench-tls: build ## What TLS costs, beside clients without it.
+	@bin/bench tls
 
 profile: ## Where the time of a delivery goes: on real sockets, by function.
 	go test -run '^$$' -bench ./fanout -benchtime 3s -cpuprofile cpu.prof -o marquee.test .
