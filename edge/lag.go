@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// probePause is how often each loop is asked to come round. The longest
-	// time for which a loop can be blocked without being noticed is this and
-	// blockedAfter together.
+	// probePause is how often each loop that does something is asked to come
+	// round. The longest time for which a loop can be blocked without being
+	// noticed is this and blockedAfter together.
 	probePause = 25 * time.Millisecond
 	// blockedAfter is how long a probe may wait before its loop counts as
 	// blocked: everybody on it has been kept waiting for as long.
@@ -32,13 +32,15 @@ var lagBounds = []time.Duration{
 }
 
 // lag is how late a loop is: how long a task waits until the loop comes round to
-// it, as every readable socket does. A probe is posted every so often, and never
-// before the last one has come back.
+// it, as every readable socket does. A probe is posted every so often while the
+// loop has something to do, and never before the last one has come back. An idle
+// loop is left to sleep but for its ticks.
 type lag struct {
 	started time.Time     // what times are counted from; immutable
 	task    gnet.Runnable // the probe; immutable
 
 	// Any goroutine.
+	stirred atomic.Bool  // the loop has got something to do since the last probe
 	posted  atomic.Int64 // when the probe underway was posted, in nanoseconds; 0 for none
 	times   *histogram   // the loop observes
 	blocked atomic.Int64 // probes that waited for more than blockedAfter
@@ -57,6 +59,13 @@ func newLag(started time.Time) *lag {
 		return nil
 	})
 	return l
+}
+
+// stir notes that the loop has got something to do. Safe from any goroutine.
+func (l *lag) stir() {
+	if !l.stirred.Load() { // which costs the loop less than to write
+		l.stirred.Store(true)
+	}
 }
 
 // arrived notes that the loop has come round. Loop only.
@@ -84,7 +93,8 @@ func (e *edge) lagLoop(stopCh <-chan struct{}) {
 		for _, l := range e.loops {
 			now := time.Since(l.lag.started)
 			e.tellLag(l, now)
-			if l.lag.posted.CompareAndSwap(0, int64(now)) {
+			if l.lag.posted.Load() == 0 && l.lag.stirred.Swap(false) {
+				l.lag.posted.Store(int64(now))
 				_ = l.el.Execute(context.Background(), l.lag.task)
 			}
 		}

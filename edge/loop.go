@@ -100,6 +100,7 @@ func (l *loop) unlist(c *conn) {
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
 // reactor has stopped.
 func (l *loop) post(f func()) {
+	l.lag.stir()
 	_ = l.el.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
 		f()
 		return nil

@@ -27,10 +27,13 @@ func (r *reactor) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch x := gc.Context().(type) {
 	case *conn:
+		x.loop.lag.stir()
 		x.traffic()
 	case *bell:
+		l := r.edge.loops[gc.EventLoop()]
+		l.lag.stir()
 		x.answered()
-		r.edge.loops[gc.EventLoop()].turn()
+		l.turn()
 	}
 	return gnet.None
 }
