@@ -9,10 +9,12 @@ import (
 )
 
 const (
-	// probePause is how often each loop that does something is asked to come
-	// round. The longest time for which a loop can be blocked without being
-	// noticed is this and blockedAfter together.
+	// probePause is how often each loop is asked to come round while loops have
+	// something to do: the longest time for which one can be blocked without
+	// being noticed is this and blockedAfter together. While none has anything to
+	// do but its ticks it is idlePause, so that an idle edge sleeps.
 	probePause = 25 * time.Millisecond
+	idlePause  = tick
 	// blockedAfter is how long a probe may wait before its loop counts as
 	// blocked: everybody on it has been kept waiting for as long.
 	blockedAfter = 50 * time.Millisecond
@@ -32,15 +34,14 @@ var lagBounds = []time.Duration{
 }
 
 // lag is how late a loop is: how long a task waits until the loop comes round to
-// it, as every readable socket does. A probe is posted every so often while the
-// loop has something to do, and never before the last one has come back. An idle
-// loop is left to sleep but for its ticks.
+// it, as every readable socket does. A probe is posted every so often, and never
+// before the last one has come back.
 type lag struct {
 	started time.Time     // what times are counted from; immutable
 	task    gnet.Runnable // the probe; immutable
 
 	// Any goroutine.
-	stirred atomic.Bool  // the loop has got something to do since the last probe
+	stirred atomic.Bool  // the loop has got something to do but ticks since lagLoop looked
 	posted  atomic.Int64 // when the probe underway was posted, in nanoseconds; 0 for none
 	times   *histogram   // the loop observes
 	blocked atomic.Int64 // probes that waited for more than blockedAfter
@@ -82,22 +83,27 @@ func (l *lag) arrived(now time.Duration) {
 // lagLoop probes every loop until stopCh closes, and tells of those that are
 // blocked. No loop logs: that could block it.
 func (e *edge) lagLoop(stopCh <-chan struct{}) {
-	ticker := time.NewTicker(probePause)
-	defer ticker.Stop()
+	timer := time.NewTimer(probePause)
+	defer timer.Stop()
 	for {
 		select {
 		case <-stopCh:
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		pause := idlePause
 		for _, l := range e.loops {
+			if l.lag.stirred.Swap(false) {
+				pause = probePause
+			}
 			now := time.Since(l.lag.started)
 			e.tellLag(l, now)
-			if l.lag.posted.Load() == 0 && l.lag.stirred.Swap(false) {
+			if l.lag.posted.Load() == 0 {
 				l.lag.posted.Store(int64(now))
 				_ = l.el.Execute(context.Background(), l.lag.task)
 			}
 		}
+		timer.Reset(pause)
 	}
 }
 

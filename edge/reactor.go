@@ -56,7 +56,7 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 			return
 		case now := <-ticker.C:
 			for _, l := range e.loops {
-				l.post(func() { l.tick(now) })
+				l.execute(func() { l.tick(now) })
 			}
 			if n%int(time.Second/tick) == 0 {
 				e.hub.Tick()
