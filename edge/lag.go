@@ -9,10 +9,12 @@ import (
 )
 
 const (
-	// probePause is how often each loop is asked to come round. The longest
-	// time for which a loop can be blocked without being noticed is this and
-	// blockedAfter together.
+	// probePause is how often each loop is asked to come round while loops have
+	// something to do: the longest time for which one can be blocked without
+	// being noticed is this and blockedAfter together. While none has anything to
+	// do but its ticks it is idlePause, so that an idle edge sleeps.
 	probePause = 25 * time.Millisecond
+	idlePause  = tick
 	// blockedAfter is how long a probe may wait before its loop counts as
 	// blocked: everybody on it has been kept waiting for as long.
 	blockedAfter = 50 * time.Millisecond
@@ -39,6 +41,7 @@ type lag struct {
 	task    gnet.Runnable // the probe; immutable
 
 	// Any goroutine.
+	stirred atomic.Bool  // the loop has got something to do but ticks since lagLoop looked
 	posted  atomic.Int64 // when the probe underway was posted, in nanoseconds; 0 for none
 	times   *histogram   // the loop observes
 	blocked atomic.Int64 // probes that waited for more than blockedAfter
@@ -59,6 +62,13 @@ func newLag(started time.Time) *lag {
 	return l
 }
 
+// stir notes that the loop has got something to do. Safe from any goroutine.
+func (l *lag) stir() {
+	if !l.stirred.Load() { // which costs the loop less than to write
+		l.stirred.Store(true)
+	}
+}
+
 // arrived notes that the loop has come round. Loop only.
 func (l *lag) arrived(now time.Duration) {
 	waited := now - time.Duration(l.posted.Load())
@@ -73,21 +83,27 @@ func (l *lag) arrived(now time.Duration) {
 // lagLoop probes every loop until stopCh closes, and tells of those that are
 // blocked. No loop logs: that could block it.
 func (e *edge) lagLoop(stopCh <-chan struct{}) {
-	ticker := time.NewTicker(probePause)
-	defer ticker.Stop()
+	timer := time.NewTimer(probePause)
+	defer timer.Stop()
 	for {
 		select {
 		case <-stopCh:
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		pause := idlePause
 		for _, l := range e.loops {
+			if l.lag.stirred.Swap(false) {
+				pause = probePause
+			}
 			now := time.Since(l.lag.started)
 			e.tellLag(l, now)
-			if l.lag.posted.CompareAndSwap(0, int64(now)) {
+			if l.lag.posted.Load() == 0 {
+				l.lag.posted.Store(int64(now))
 				_ = l.el.Execute(context.Background(), l.lag.task)
 			}
 		}
+		timer.Reset(pause)
 	}
 }
 

@@ -101,6 +101,12 @@ func (l *loop) unlist(c *conn) {
 // post runs f on the loop. Safe from any goroutine. It may fail only when the
 // reactor has stopped.
 func (l *loop) post(f func()) {
+	l.lag.stir()
+	l.execute(f)
+}
+
+// execute is post for what comes also when there is nothing to do.
+func (l *loop) execute(f func()) {
 	_ = l.el.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
 		f()
 		return nil

@@ -27,10 +27,13 @@ func (r *reactor) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 func (r *reactor) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch x := gc.Context().(type) {
 	case *conn:
+		x.loop.lag.stir()
 		x.traffic()
 	case *bell:
+		l := r.edge.loops[gc.EventLoop()]
+		l.lag.stir()
 		x.answered()
-		r.edge.loops[gc.EventLoop()].turn()
+		l.turn()
 	}
 	return gnet.None
 }
@@ -53,7 +56,7 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 			return
 		case now := <-ticker.C:
 			for _, l := range e.loops {
-				l.post(func() { l.tick(now) })
+				l.execute(func() { l.tick(now) })
 			}
 			if n%int(time.Second/tick) == 0 {
 				e.hub.Tick()
