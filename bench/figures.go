@@ -66,7 +66,7 @@ func mainCommand(stdout, stderr io.Writer) *ffcli.Command {
 			if err := r.write(stdout); err != nil {
 				return err
 			}
-			return r.writeJSON(file)
+			return writeJSON(file, r)
 		})
 }
 

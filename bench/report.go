@@ -113,12 +113,12 @@ func (r *report) write(w io.Writer) error {
 	return nil
 }
 
-// writeJSON writes the report with all samples to file, if that is not empty.
-func (r *report) writeJSON(file string) error {
+// writeJSON writes a report with all samples to file, if that is not empty.
+func writeJSON(file string, report any) error {
 	if file == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}

@@ -43,7 +43,7 @@ func soakCommand(stdout, stderr io.Writer) *ffcli.Command {
 				return err
 			}
 			r := torture(ctx, stdout, stderr, []trial{soak(period, clients)}, tortureConfig{seed: 1})
-			err := errors.Join(r.write(stdout), r.writeJSON(jsonFile), r.writeMarkdown(markdownFile))
+			err := errors.Join(r.write(stdout), writeJSON(jsonFile, r), r.writeMarkdown(markdownFile))
 			switch {
 			case err != nil:
 				return err

@@ -71,7 +71,7 @@ func streamsCommand(stdout, stderr io.Writer) *ffcli.Command {
 			if err := r.write(stdout); err != nil {
 				return err
 			}
-			return r.writeJSON(file)
+			return writeJSON(file, r)
 		})
 }
 

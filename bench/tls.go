@@ -52,7 +52,7 @@ func tlsCommand(stdout, stderr io.Writer) *ffcli.Command {
 			if err := r.write(stdout); err != nil {
 				return err
 			}
-			return r.writeJSON(file)
+			return writeJSON(file, r)
 		})
 }
 

@@ -61,7 +61,7 @@ func tortureCommand(stdout, stderr io.Writer) *ffcli.Command {
 				return listTrials(stdout, picked)
 			}
 			r := torture(ctx, stdout, stderr, picked, config)
-			err = errors.Join(r.write(stdout), r.writeJSON(jsonFile), r.writeMarkdown(markdownFile))
+			err = errors.Join(r.write(stdout), writeJSON(jsonFile, r), r.writeMarkdown(markdownFile))
 			switch {
 			case err != nil:
 				return err
