@@ -323,7 +323,7 @@ func TestGripSig(t *testing.T) {
 	}
 }
 
-// A store that fails is the origin's fault, and the headline stays.
+// Without its store the origin takes no change, and the headline stays.
 func TestChangeFails(t *testing.T) {
 	lines, log := newLogLines()
 	svc := newTestService(t, log)
@@ -333,8 +333,8 @@ func TestChangeFails(t *testing.T) {
 	svc.store.own.close()
 	asForm := http.Header{"Content-Type": {formType}}
 	resp, body := exchange(t, "POST", server.URL+"/headline/value/", asForm, "body=b")
-	if want := "the headline could not be stored and has not changed\n"; resp.StatusCode != 500 || body != want {
-		t.Errorf("POST: got %d %q, want 500 %q", resp.StatusCode, body, want)
+	if want := "the store cannot be reached, and the headline has not changed\n"; resp.StatusCode != 503 || body != want {
+		t.Errorf("POST: got %d %q, want 503 %q", resp.StatusCode, body, want)
 	}
 	lines.wantCount(t, "headline not changed", 1)
 	if _, body := exchange(t, "GET", server.URL+"/headline/value/", nil, ""); body != `{"id": 1, "body": "a"}` {
