@@ -331,6 +331,11 @@ func TestChangeFails(t *testing.T) {
 	server := httptest.NewServer(newHandler(svc, nil, 0, 0, log))
 	defer server.Close()
 	svc.store.own.close()
+	for deadline := time.Now().Add(10 * time.Second); svc.store.bus.Connected(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the origin still counts as connected to its store")
+		}
+	}
 	asForm := http.Header{"Content-Type": {formType}}
 	resp, body := exchange(t, "POST", server.URL+"/headline/value/", asForm, "body=b")
 	if want := "the store cannot be reached, and the headline has not changed\n"; resp.StatusCode != 503 || body != want {
