@@ -110,10 +110,9 @@ func faults() []trial {
 			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "nats", s.size.period) },
 		},
 		{
-			name: "edge-cut-off", does: "the network between the edge and all others, clients too, is cut for two seconds",
+			name: "edge-cut-off", does: "the network between the edge and all others, clients too, is cut for a while",
 			long: longSize, short: shortSize, hosts: true, needs: canMakeNetworks,
-			// After a longer time TCP itself takes as long again to try once more.
-			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "edge", shortCut) },
+			run: func(ctx context.Context, s *scene) error { return s.cutOff(ctx, "edge", s.size.period) },
 		},
 		{
 			name: "disk-full", does: "the disk that keeps the headline is full for a while",

@@ -22,6 +22,18 @@ const (
 	keepAliveCount    = 3
 )
 
+const (
+	// maxBackoff is how long at the most the kernel waits until it sends again what
+	// a client has not acknowledged (TCP_RTO_MAX_MS, of Linux 6.15 and later; else it
+	// is two minutes). Doubling the time without a bound, it would take as long again
+	// as the network was away until it notices that it is back.
+	maxBackoff = 3 * time.Second
+	// giveUpAfter is when the kernel gives up a client that acknowledges nothing: by
+	// that time, and no longer by a number of attempts, which are more often now
+	// (TCP_USER_TIMEOUT, RFC 5482).
+	giveUpAfter = keepAliveIdle + keepAliveCount*keepAliveInterval
+)
+
 // errUnwatched is why a connection was lost on its way to a loop, of which gnet
 // says nothing: epoll did not take it, by its limit on watches or on memory.
 var errUnwatched = errors.New("epoll does not take the socket")
@@ -86,7 +98,14 @@ func (ln clientListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = nc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount})
+	rc, err := nc.SyscallConn()
+	if err == nil {
+		err = rc.Control(func(fd uintptr) { _ = setTCPKeepAlive(int(fd)) })
+	}
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
 	return nc, nil
 }
 
@@ -98,18 +117,21 @@ func (ln clientListener) Accept() (net.Conn, error) {
 const maxUnsent = 128 << 10
 
 // setTCPKeepAlive makes the kernel find clients that vanished without a word,
-// within three minutes: a held socket has nothing to send that would tell.
+// within three minutes, as a held socket has nothing to send that would tell; and
+// soon again those that were away for less.
 func setTCPKeepAlive(fd int) error {
 	for _, o := range []struct{ level, name, value int }{
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUpAfter / time.Millisecond)},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("set TCP keep-alive: %w", err)
 		}
 	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(maxBackoff/time.Millisecond)) // where the kernel knows it
 	return nil
 }
 

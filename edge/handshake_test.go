@@ -128,7 +128,9 @@ func TestNotTLS(t *testing.T) {
 			if tt.want == answer && !strings.HasSuffix(string(got), "\r\n\r\nClient sent an HTTP request to an HTTPS server.\n") {
 				t.Errorf("got %q, want it to say what is wrong", got)
 			}
-			r.waitMetric("marquee_tls_handshakes_failed_total", before+1)
+			if tt.send != "" { // or it may have left before it was accepted
+				r.waitMetric("marquee_tls_handshakes_failed_total", before+1)
+			}
 			r.waitMetric("marquee_connections", 0)
 		})
 	}

@@ -154,7 +154,8 @@ func TestInheritedKeepAlive(t *testing.T) {
 			err = rc.Control(func(fd uintptr) {
 				for _, o := range [][2]int{
 					{unix.SOL_SOCKET, unix.SO_KEEPALIVE}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
-					{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT}, {unix.IPPROTO_TCP, unix.TCP_NODELAY},
+					{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
+					{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT}, {unix.IPPROTO_TCP, unix.TCP_NODELAY},
 				} {
 					v, err := unix.GetsockoptInt(int(fd), o[0], o[1])
 					if err != nil {
