@@ -135,9 +135,11 @@ func TestStalledClient(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(largely))
 	c := r.dial()
 	r.stuff(c, "/")
-	passed := r.tickUntil(2*stallTimeout, func() bool { return r.edge.stalled.Load() == 1 })
-	if least := int(stallTimeout / tick); passed < least-20 || passed > least+8 { // the clock ticks, too
-		t.Errorf("the client was cut off after %v, want %v", time.Duration(passed)*tick, stallTimeout)
+	passed := r.tickUntil(3*stallTimeout, func() bool { return r.edge.stalled.Load() == 1 })
+	// The clock ticks, too; and what the kernels still pass on in the beginning may
+	// count as taken for once.
+	if least := int(stallTimeout / tick); passed < least-20 || passed > 2*least+8 {
+		t.Errorf("the client was cut off after %v, want %v, or as much again", time.Duration(passed)*tick, stallTimeout)
 	}
 	c.wantCut()
 	r.waitMetric("marquee_connections", 0)
