@@ -147,7 +147,10 @@ func (p *responseParser) unchunk(b []byte) (size int, err error) {
 
 // chunkLength reads the hex number a chunk size line begins with.
 func chunkLength(line []byte) (int, error) {
-	digits, _, _ := bytes.Cut(line, semicolon)
+	digits, extension, _ := bytes.Cut(line, semicolon)
+	if bytes.IndexByte(extension, '\r') >= 0 {
+		return 0, fmt.Errorf("bare CR in chunk size line %.80q", line)
+	}
 	if len(digits) == 0 || len(digits) > 16 {
 		return 0, fmt.Errorf("chunk size %.80q is no hex number", line)
 	}

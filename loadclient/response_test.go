@@ -54,6 +54,7 @@ var badResponses = []struct{ name, in string }{
 	{"5 no name", "HTTP/1.1 200 OK\r\n: x\r\n\r\nx"},
 	{"5.1 space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\nx"},
 	{"5.2 folded line", "HTTP/1.1 200 OK\r\nA: b\r\n c: d\r\n\r\n"},
+	{"7.1.1 bare CR in a chunk extension", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;\r\r\n00\r\n0\r\n\r\n"},
 	{"6.1 unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"},
 	{"6.1 chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	{"6.1 chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
