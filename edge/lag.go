@@ -12,9 +12,10 @@ const (
 	// probePause is how often each loop is asked to come round while loops have
 	// something to do: the longest time for which one can be blocked without
 	// being noticed is this and blockedAfter together. While none has anything to
-	// do but its ticks it is idlePause, so that an idle edge sleeps.
+	// do but its ticks it is idlePause, so that an idle edge sleeps; what blocks a
+	// loop just after that goes unnoticed if it is over before the next probe.
 	probePause = 25 * time.Millisecond
-	idlePause  = tick
+	idlePause  = time.Second
 	// blockedAfter is how long a probe may wait before its loop counts as
 	// blocked: everybody on it has been kept waiting for as long.
 	blockedAfter = 50 * time.Millisecond

@@ -244,10 +244,15 @@ func (m *memory) enter(next memoryState) {
 	m.scarce.Store(next == scarce)
 }
 
-// memoryLoop looks after memory until stopCh closes.
+// memoryLoop looks after memory until stopCh closes: less often where nothing
+// limits it, so that an idle edge sleeps.
 func (e *edge) memoryLoop(stopCh <-chan struct{}) {
 	defer e.memory.collections.Wait()
-	ticker := time.NewTicker(memoryCheck)
+	period := memoryCheck
+	if e.memory.goLimit == 0 && len(e.memory.groups) == 0 {
+		period = lullCheck
+	}
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	var l lull
 	for n := 0; ; n++ {
@@ -260,7 +265,7 @@ func (e *edge) memoryLoop(stopCh <-chan struct{}) {
 					l.post(l.cutSlow)
 				}
 			}
-			if n%int(lullCheck/memoryCheck) == 0 && l.look(now, e.memory.allocated(), e.connections.Load()) {
+			if n%int(lullCheck/period) == 0 && l.look(now, e.memory.allocated(), e.connections.Load()) {
 				e.memory.collect()
 			}
 		}
