@@ -193,7 +193,11 @@ var stricterBodies = map[*Error]bool{
 
 // laxerBody reports whether net/http refuses a body with err that this package
 // accepts on purpose.
-func laxerBody(err error) bool {
+func laxerBody(in []byte, err error) bool {
+	// RFC 9112 §7.1.1 wants white space before an extension to be read and removed.
+	if bytes.Contains(in, []byte(" ;")) || bytes.Contains(in, []byte("\t;")) {
+		return true
+	}
 	// net/http bounds each size line and the trailer section by the size of
 	// its buffer; here all extras of a body are bounded together.
 	return errors.Is(err, http.ErrLineTooLong) || strings.Contains(err.Error(), "suspiciously long trailer")
@@ -216,6 +220,7 @@ func FuzzNetHTTPBody(f *testing.F) {
 	for _, r := range badBodies {
 		f.Add([]byte(r.in))
 	}
+	f.Add([]byte("5\t;0\r\n00000\r\n0\r\n\r\n"))
 	f.Add([]byte("5;a=b\r\nhello\r\nA\r\n, my world!\r\n0\r\nA: b\r\n\r\nGET"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		content, used, err := readBody(t, in)
@@ -225,7 +230,7 @@ func FuzzNetHTTPBody(f *testing.F) {
 			if !bytes.Equal(content, want) || used != wantUsed {
 				t.Errorf("%q: got %q, %d, net/http: %q, %d", in, content, used, want, wantUsed)
 			}
-		case err == nil && !laxerBody(wantErr):
+		case err == nil && !laxerBody(in, wantErr):
 			t.Errorf("%q: accepted, net/http: %v", in, wantErr)
 		case err != nil && wantErr == nil:
 			if refused, ok := isRefusal(err); !ok || !stricterBodies[refused] {
