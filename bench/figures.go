@@ -117,10 +117,7 @@ func newMeasurement(stderr io.Writer, config figuresConfig) *measurement {
 	m := &measurement{stderr: stderr, config: config, report: &report{
 		Machine: thisMachine(), Rounds: config.rounds, Changes: changesPerTurn, Loops: config.loops, Sized: "answers",
 	}}
-	row := func(f figure) *figure {
-		m.report.Figures = append(m.report.Figures, &f)
-		return &f
-	}
+	row := m.report.row
 	goal := func(size, goalSize int, goal float64) float64 {
 		if size != goalSize {
 			return 0

@@ -97,6 +97,12 @@ func (f *figure) cells() []string {
 	return []string{name, f.Floor.String(), f.Edge.String(), ratio, goal, verdict}
 }
 
+// row adds a figure to the table.
+func (r *report) row(f figure) *figure {
+	r.Figures = append(r.Figures, &f)
+	return &f
+}
+
 // write prints the report as text.
 func (r *report) write(w io.Writer) error {
 	floor, edge := r.contenders()

@@ -9,9 +9,6 @@ import (
 
 // TestSoak is make soak in a minute: nothing is lost, and nothing grows.
 func TestSoak(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(buildCommands(t), "bench"), "soak", "-for", "1m", "-clients", "400")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

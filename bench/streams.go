@@ -142,10 +142,7 @@ func newStreamsMeasurement(stderr io.Writer, config streamsConfig) *streamsMeasu
 	m := &streamsMeasurement{stderr: stderr, config: config, report: &report{
 		Machine: thisMachine(), Rounds: config.rounds, Changes: changesPerTurn, Loops: config.loops, Sized: "messages",
 	}}
-	row := func(f figure) *figure {
-		m.report.Figures = append(m.report.Figures, &f)
-		return &f
-	}
+	row := m.report.row
 	goal := func(holds bool, goal float64) float64 {
 		if !holds {
 			return 0

@@ -100,10 +100,7 @@ func newTLSMeasurement(stderr io.Writer, config tlsConfig) *tlsMeasurement {
 		Machine: thisMachine(), Rounds: config.rounds, Changes: changesPerTurn, Loops: config.loops, Sized: "messages",
 		Contenders: [2]string{"plain", "TLS"},
 	}}
-	row := func(f figure) *figure {
-		m.report.Figures = append(m.report.Figures, &f)
-		return &f
-	}
+	row := m.report.row
 	streams := thousands(config.clients) + " streams: "
 	goal := 0.0
 	if config.clients == 5000 {

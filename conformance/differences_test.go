@@ -18,7 +18,7 @@ const (
 
 // allCases are those of every section.
 func allCases() []testCase {
-	return slices.Concat(requestCases, instructCases, longPollCases, streamCases, publishCases, sharingCases,
+	return slices.Concat(requestCases, instructCases, longPollCases, sequenceCases, streamCases, linkCases, publishCases, sharingCases,
 		filterCases, routeCases, crossOriginCases, recoverCases)
 }
 
