@@ -173,13 +173,7 @@ func (p *lineage) wantExit(pid int) {
 func TestUpgrade(t *testing.T) {
 	startedCh, goCh := make(chan struct{}), make(chan struct{})
 	h := &headline{id: 1}
-	p := startLineage(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == "/slow" {
-			close(startedCh)
-			hang(req, goCh)
-		}
-		h.ServeHTTP(w, req)
-	})), "-share-all", "-drain-timeout", "1m", "-drain-spread", "1s")
+	p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), "-share-all", "-drain-timeout", "1m", "-drain-spread", "1s")
 	idle := p.dial()
 	idle.get(headlinePath)
 	idle.wantAnswer(200, headlineBody(1))

@@ -102,19 +102,24 @@ func (p *process) memory() int {
 	return kb << 10
 }
 
+// slowly is h with a request for /slow, which closes startedCh and waits for goCh.
+func slowly(h http.Handler, startedCh chan<- struct{}, goCh <-chan struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(startedCh)
+			hang(r, goCh)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // A terminated edge answers what it holds and ends well, in time.
 func TestTerminate(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			startedCh, goCh := make(chan struct{}), make(chan struct{})
 			h := &headline{id: 1}
-			p := startProcess(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				if req.URL.Path == "/slow" {
-					close(startedCh)
-					hang(req, goCh)
-				}
-				h.ServeHTTP(w, req)
-			})), "-share-all", "-drain-spread", "1s", "-drain-timeout", "30s")
+			p := startProcess(t, serve(t, slowly(h, startedCh, goCh)), "-share-all", "-drain-spread", "1s", "-drain-timeout", "30s")
 			idle := p.dial()
 			idle.get(headlinePath)
 			idle.wantAnswer(200, headlineBody(1))
