@@ -217,16 +217,22 @@ func prepare(nc net.Conn) bool {
 // enrol gives a connection to the reactor: to the loop that has the fewest. If
 // it cannot, the connection is closed.
 func (e *edge) enrol(nc net.Conn, c *conn) error {
-	_, err := e.reactor.EnrollContext(nc, c)
-	if err == nil && c.loop == nil {
-		err = errUnwatched
-	}
-	if err != nil {
+	if err := e.toLoop(nc, c); err != nil {
 		c.source.leave()
 		e.departed()
 		return fmt.Errorf("enrol client: %w", err)
 	}
 	return nil
+}
+
+// toLoop gives a connection to a loop, which may have closed it again when it
+// returns.
+func (e *edge) toLoop(nc net.Conn, c *conn) error {
+	_, err := e.reactor.EnrollContext(nc, c)
+	if err == nil && c.loop == nil {
+		err = errUnwatched
+	}
+	return err
 }
 
 // departed notes that a client connection has ended. Safe from any goroutine.

@@ -92,7 +92,7 @@ func (e *edge) dismiss(nc net.Conn, secure bool, farewell *fanout.Answer) {
 		return
 	}
 	if e.refusing.Add(1) <= politeRefusals && filesLeft(nc, spareFiles-politeRefusals) {
-		if _, err := e.reactor.EnrollContext(nc, &conn{farewell: farewell}); err != nil {
+		if err := e.toLoop(nc, &conn{farewell: farewell}); err != nil {
 			e.refusing.Add(-1)
 		}
 		return

@@ -43,7 +43,6 @@ type river struct {
 	asking sync.WaitGroup // links that have not been answered
 	links  atomic.Int64
 	items  atomic.Int64 // appended
-	merged atomic.Int64
 
 	mu     sync.Mutex // random
 	random *rand.Rand
@@ -138,7 +137,7 @@ func playRiver(t *testing.T, seed uint64) {
 	close(stopCh)
 	running.Wait()
 	rv.asking.Wait() // for answers that nobody reads
-	t.Logf("%d loops: %d links, %d pieces written, %d groups merged", loops, rv.links.Load(), rv.items.Load(), rv.merged.Load())
+	t.Logf("%d loops: %d links, %d pieces written", loops, rv.links.Load(), rv.items.Load())
 	if rv.links.Load() == 0 || rv.items.Load() == 0 {
 		t.Error("no link was asked for, or nothing appended by items")
 	}
@@ -198,15 +197,6 @@ func (b *bank) tick() {
 	for f := range b.all {
 		if f.settled() && time.Since(later(f.since, f.watch.Refreshed())) > linkTimeout && b.shard.Pause(&f.watch) {
 			f.ask()
-		}
-	}
-	// Groups that have come to the same point go on as one.
-	flows := slices.Collect(maps.Keys(b.all))
-	for _, f := range flows {
-		i := slices.IndexFunc(flows, func(o *flow) bool { return o != f && b.all[o] && o.settled() && o.at() == f.at() })
-		if i >= 0 && f.settled() && f.group.Merge(flows[i].group) {
-			b.river.merged.Add(1)
-			f.end()
 		}
 	}
 }

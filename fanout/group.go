@@ -102,21 +102,6 @@ func (g *Group) Each(f func(h *Hold, client Client)) {
 	}
 }
 
-// Merge moves the holds of g into another group, whose streams have come to the
-// same point, or come to it with what is on its way to them. It reports whether
-// it could: not while content is on its way to those of g, nor to where nobody
-// joins any more.
-func (g *Group) Merge(into *Group) bool {
-	if g.walks > 0 || into.answering {
-		return false
-	}
-	for _, h := range g.holds {
-		into.Join(h, h.client)
-	}
-	g.holds, g.size = nil, 0
-	return true
-}
-
 // fill closes the gap at i with the last hold.
 func (g *Group) fill(i int32) {
 	last := len(g.holds) - 1
