@@ -132,6 +132,24 @@ var crossOriginCases = []testCase{
 		s.jsonp("jsonp-cb.test", "cb", "done").wantWrapped("done", 200, "OK", "ok")
 		s.jsonp("jsonp-cb.test", "callback", "done").want(200, "ok")
 	}},
+	{name: "10.1 JSON-P with the body in the parameter that jsonp_body names", run: func(s *scene) {
+		s.origin(reply(200, "ok"))
+		s.jsonp("jsonp-body.test", "callback", "done", "_method", "POST", "payload", `{"a":1}`).wantWrapped("done", 200, "OK", "ok")
+		if a := s.asked(); a.method != "POST" || a.body != `{"a":1}` || a.target != s.expand("/$P") {
+			s.Errorf("origin got %s %s %q, want the payload in a POST", a.method, a.target, a.body)
+		}
+	}},
+	{name: "10.1 JSON-P with a body and no callback takes the one of jsonp_defcb", run: func(s *scene) {
+		s.origin(reply(200, "ok"))
+		s.jsonp("jsonp-body.test", "_method", "POST", "payload", `{"a":1}`).wantWrapped("fallback", 200, "OK", "ok")
+	}},
+	{name: "10.1 JSON-P without _method takes the method of jsonp_defmethod", run: func(s *scene) {
+		s.origin(reply(200, "ok"))
+		s.jsonp("jsonp-method.test", "callback", "done").wantWrapped("done", 200, "OK", "ok")
+		if a := s.asked(); a.method != "DELETE" {
+			s.Errorf("origin got %s, want DELETE", a.method)
+		}
+	}},
 	{name: "10.1 JSON-P is for GET", run: func(s *scene) {
 		s.origin(reply(200, "ok"))
 		c := s.dial()

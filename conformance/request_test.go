@@ -108,7 +108,13 @@ var requestCases = []testCase{
 		}
 	}},
 	{name: "1.1 Grip-Sig is ES256 when the key is an EC key in PEM", run: func(s *scene) {
-		claims := wantSignature(s, s.wantAsked(nil, "Host: es256.test").field("Grip-Sig"), "ES256", &es256Key.private.PublicKey)
+		claims := wantSignature(s, s.wantAsked(nil, "Host: es256.test").field("Grip-Sig"), "ES256", es256Key.Public())
+		if claims["iss"] != signatureID {
+			s.Errorf("Grip-Sig claims %v, want iss %s", claims, signatureID)
+		}
+	}},
+	{name: "1.1 Grip-Sig is RS256 when the key is an RSA key in PEM", run: func(s *scene) {
+		claims := wantSignature(s, s.wantAsked(nil, "Host: rs256.test").field("Grip-Sig"), "RS256", rs256Key.Public())
 		if claims["iss"] != signatureID {
 			s.Errorf("Grip-Sig claims %v, want iss %s", claims, signatureID)
 		}

@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"testing"
@@ -12,26 +14,26 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// es256Key is the key of the route es256.test.
-var es256Key = newECKey()
+// The keys of the routes es256.test and rs256.test.
+var (
+	es256Key = newKey(func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
+	rs256Key = newKey(func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+)
 
-// ecKey is a key for ES256.
-type ecKey struct{ private *ecdsa.PrivateKey }
-
-func newECKey() ecKey {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newKey(generate func() (crypto.Signer, error)) crypto.Signer {
+	key, err := generate()
 	if err != nil {
 		panic(err) // the system has no random bytes
 	}
-	return ecKey{private}
+	return key
 }
 
-// pem returns the private key as a file has it, in PKCS #8: Pushpin 1.36 reads
-// no other form.
-func (k ecKey) pem() []byte {
-	der, err := x509.MarshalPKCS8PrivateKey(k.private)
+// pemOf returns a private key as a file has it, in PKCS #8: Pushpin 1.36 reads no
+// other form.
+func pemOf(key crypto.Signer) []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		panic(err) // the curve is one that it knows
+		panic(err) // the key is of a kind that it knows
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }

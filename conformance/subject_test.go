@@ -128,15 +128,16 @@ func (s *subject) makeDir() error {
 		return err
 	}
 	s.dir, s.routes = dir, filepath.Join(dir, "routes")
-	key := filepath.Join(dir, "ec.pem")
-	if err := os.WriteFile(key, es256Key.pem(), 0o600); err != nil {
+	ecFile, rsaFile := filepath.Join(dir, "ec.pem"), filepath.Join(dir, "rsa.pem")
+	err = errors.Join(os.WriteFile(ecFile, pemOf(es256Key), 0o600), os.WriteFile(rsaFile, pemOf(rs256Key), 0o600))
+	if err != nil {
 		return err
 	}
 	table, err := os.ReadFile(filepath.Join("testdata", "routes"))
 	if err != nil {
 		return err
 	}
-	text := strings.NewReplacer("ORIGIN", s.origin.address(), "ECKEY", key).Replace(string(table))
+	text := strings.NewReplacer("ORIGIN", s.origin.address(), "ECKEY", ecFile, "RSAKEY", rsaFile).Replace(string(table))
 	return os.WriteFile(s.routes, []byte(text), 0o600)
 }
 

@@ -5,9 +5,10 @@ import (
 	"marquee/route"
 )
 
-// tail is what waits for a stream's client beyond what gnet has taken for it: the
-// client reads more slowly than messages come. The bytes are those that all
-// streams share, and the stream's policy bounds how many may wait. Loop only.
+// tail is what waits for a stream's client behind the message that is being sent:
+// the client reads more slowly than messages come. The bytes are those that all
+// streams share, and the stream's policy bounds how many may wait; one message may
+// wait however long it is. Loop only.
 type tail struct {
 	pieces []*fanout.Piece
 	bytes  int
@@ -34,8 +35,7 @@ func (c *conn) queue(p *fanout.Piece) fanout.Outcome {
 		t.pieces, t.bytes = append(t.pieces[:0], newest), newest.Len()
 		return c.shed(lost)
 	}
-	waiting := c.gc.OutboundBuffered() + t.bytes
-	if waiting+p.Len() > bound && policy == route.SlowDisconnect {
+	if len(t.pieces) > 0 && t.bytes+p.Len() > bound && policy == route.SlowDisconnect {
 		c.logSlow("a slow client is cut off")
 		s.service.counts.cutOff.Add(1)
 		c.loop.edge.cutSlow.Add(1)
@@ -43,11 +43,10 @@ func (c *conn) queue(p *fanout.Piece) fanout.Outcome {
 		return fanout.Shed
 	}
 	lost := 0
-	for len(t.pieces) > 0 && waiting+p.Len() > bound {
+	for len(t.pieces) > 0 && t.bytes+p.Len() > bound {
 		old := t.pieces[0]
 		lost += old.Items()
 		t.bytes -= old.Len()
-		waiting -= old.Len()
 		t.pieces[0] = nil
 		t.pieces = t.pieces[1:]
 	}

@@ -155,6 +155,24 @@ func TestSlowStreamIsCutOff(t *testing.T) {
 	}
 }
 
+// A message that is longer than what may wait makes nobody slow who takes it: it
+// may wait, and so may the messages behind it, up to the bound.
+func TestLongMessageIsNotSlowness(t *testing.T) {
+	j := &journal{wide: 900_000}
+	r := newSlowRig(t, j, "", "-share-all")
+	f := r.followSlowly(j, 0)
+	r.waitHolds(1)
+	for range 2 { // the first on its way, the second alone behind it
+		if got := r.publish(j.item(j.write()))[0]; got.Queued != 1 {
+			t.Errorf("receipt %+v, want 1 queued", got)
+		}
+	}
+	f.wantTo(2)
+	if n := r.counts().cutOff.Load(); n != 0 {
+		t.Errorf("%d clients are counted as cut off, want none", n)
+	}
+}
+
 // A client that does not read loses what its route says, and what it gets when
 // it reads again is whole, in order, and the newest is among it.
 func TestSlowStreamLosesMessages(t *testing.T) {

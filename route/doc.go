@@ -43,7 +43,8 @@
 // and of Marquee alone, for streams whose clients read too slowly:
 //
 //	slow=POLICY              disconnect, drop-oldest or conflate
-//	slow_bytes=N             how much may wait for one connection
+//	slow_bytes=N             how much may wait for one connection behind the
+//	                         message that is being sent; 65536 by default
 //	slow_channel=PATTERN:POLICY
 //	                         the policy for channels of which * in the pattern
 //	                         may be any text; may be repeated, the first that
