@@ -302,7 +302,9 @@ func (d *dashboard) nodeLeft(n bus.Node, why string) {
 	d.rearrange()
 }
 
-// statsCame takes statistics of a group.
+// statsCame takes statistics of a group. They come on another subject than goodbyes,
+// so that the last ones of a group may come after it has left: those count no more.
+// A group whose announcement is still to come sends others within a second.
 func (d *dashboard) statsCame(s bus.Stats) {
 	if err := checkStats(s); err != nil {
 		d.refuse(bus.Node{Kind: bus.KindGroup, Name: s.Group, Identity: bus.Identity{Instance: "statistics"}}, err)
@@ -310,9 +312,12 @@ func (d *dashboard) statsCame(s bus.Stats) {
 	}
 	r := report{Stats: s, arrived: time.Now()} // T
 	d.mu.Lock()
-	if group := d.roster.nodes[s.Group]; group != nil {
-		r.groupPing, r.sameClock = group.ping, group.Host == d.host
+	group := d.roster.nodes[s.Group]
+	if group == nil {
+		d.mu.Unlock()
+		return
 	}
+	r.groupPing, r.sameClock = group.ping, group.Host == d.host
 	if origin := d.roster.origin(); origin != nil {
 		r.originPing = origin.ping
 	}

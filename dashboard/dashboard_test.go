@@ -97,9 +97,13 @@ group b-group in "b" with "a-edge", up true
 	b.awaitSetup(t, bus.Setup{Count: 10, URL: o.url(), Connect: "127.0.0.1:1"})
 	d.out.await(t, `en=2/1 cn=2/1`)
 
-	// A group leaves, and its clients with it.
+	// A group leaves, and its clients with it, also when its last statistics come
+	// after its goodbye.
 	b.leave()
 	d.out.await(t, `en=2/1 cn=1/1 ping=\d+/\d+/\d+ r=75`)
+	stats(a, "b-group", 2, "second", 70)
+	stats(a, "a-group", 2, "second", 74)
+	d.out.await(t, `en=2/1 cn=1/1 ping=\d+/\d+/\d+ r=74`)
 	a.awaitSetup(t, bus.Setup{Count: 20, URL: o.url(), Connect: "127.0.0.1:3"})
 	if err := d.stop(); err != nil {
 		t.Errorf("the dashboard ends with %v", err)
