@@ -133,3 +133,16 @@ func writeJSON(file string, report any) error {
 	}
 	return nil
 }
+
+// markdownRow writes a row of a Markdown table.
+func markdownRow(b *strings.Builder, cells []string) {
+	for _, c := range cells {
+		b.WriteString("| " + markdownText(c) + " ")
+	}
+	b.WriteString("|\n")
+}
+
+// markdownText makes text fit for a cell of a Markdown table, or an item of a list.
+func markdownText(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "\n", " "), "|", `\|`)
+}

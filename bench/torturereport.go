@@ -157,17 +157,10 @@ func (r *tortureReport) writeMarkdown(file string) error {
 		return nil
 	}
 	var b strings.Builder
-	row := func(cells []string) {
-		escaped := make([]string, len(cells))
-		for i, c := range cells {
-			escaped[i] = strings.ReplaceAll(strings.ReplaceAll(c, "\n", " "), "|", `\|`)
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(escaped, " | "))
-	}
-	row(heading)
-	row(slices.Repeat([]string{"---"}, len(heading)))
+	markdownRow(&b, heading)
+	markdownRow(&b, slices.Repeat([]string{"---"}, len(heading)))
 	for _, t := range r.Trials {
-		row(t.cells())
+		markdownRow(&b, t.cells())
 	}
 	fmt.Fprintf(&b, "\n%s; %s\n", r.Machine, caption)
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
