@@ -13,15 +13,22 @@ import (
 // A loadResult is what loadclient -json writes: times in milliseconds, from the
 // first byte of the request that changes the headline.
 type loadResult struct {
-	Changes []loadChange   `json:"changes"`
-	Overall loadSpread     `json:"overall"`
-	Streams loadStreams    `json:"streams"` // with -stream
-	Errors  map[string]int `json:"errors"`
-	OK      bool           `json:"ok"`
+	Changes []loadChange `json:"changes"`
+	// Quantiles are the times of all deliveries but those of the first change, at 0,
+	// 1, ... 100 percent.
+	Quantiles []float64 `json:"quantiles_ms"`
+	// ConnectSeconds is the time from the first connect to the last client's first
+	// answer.
+	ConnectSeconds float64        `json:"connect_seconds"`
+	Overall        loadSpread     `json:"overall"`
+	Streams        loadStreams    `json:"streams"` // with -stream
+	Errors         map[string]int `json:"errors"`
+	OK             bool           `json:"ok"`
 }
 
 // A loadSpread is how long deliveries took.
 type loadSpread struct {
+	Min float64 `json:"min_ms"`
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
 	Max float64 `json:"max_ms"`
@@ -40,6 +47,8 @@ type loadChange struct {
 	ID         int `json:"id"`
 	Recipients int `json:"recipients"`
 	Received   int `json:"received"`
+	// Start is when it was made, in ms since the first one.
+	Start float64 `json:"start_ms"`
 	loadSpread
 }
 
@@ -71,21 +80,37 @@ func runLoad(ctx context.Context, stdout, stderr io.Writer, args ...string) erro
 	return p.wait(ctx)
 }
 
-// measureLoad is runLoad without the show, for the result. There may be one beside
-// an error, which then says why the load client was not content with it; otherwise
-// it has no changes.
-func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (result loadResult, err error) {
+// A measuredLoad is a load client that runs, and writes a result in the end.
+type measuredLoad struct {
+	process *process
+	dir     string // of the result
+}
+
+// startMeasuredLoad is startLoad without the show, for the result.
+func startMeasuredLoad(stderr io.Writer, args ...string) (*measuredLoad, error) {
 	dir, err := os.MkdirTemp("", "marquee-")
 	if err != nil {
-		return result, fmt.Errorf("make a directory for the load client's result: %w", err)
+		return nil, fmt.Errorf("make a directory for the load client's result: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	file := filepath.Join(dir, "load.json")
-	complaint := runLoad(ctx, io.Discard, stderr, append(args, "-json", file)...)
+	l := &measuredLoad{dir: dir}
+	if l.process, err = startLoad(io.Discard, stderr, append(args, "-json", l.file())...); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return l, nil
+}
+
+func (l *measuredLoad) file() string { return filepath.Join(l.dir, "load.json") }
+
+// result returns when the load client is done. There may be a result beside an
+// error, which then says why the load client was not content with it; otherwise it
+// has no changes.
+func (l *measuredLoad) result(ctx context.Context) (result loadResult, err error) {
+	defer func() { err = errors.Join(err, os.RemoveAll(l.dir)) }()
+	complaint := l.process.wait(ctx)
 	if context.Cause(ctx) != nil {
 		return result, complaint
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(l.file())
 	if err != nil {
 		return result, errors.Join(complaint, fmt.Errorf("read the load client's result: %w", err))
 	}
@@ -93,4 +118,13 @@ func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (result 
 		return loadResult{}, errors.Join(complaint, fmt.Errorf("parse the load client's result: %w", err))
 	}
 	return result, complaint
+}
+
+// measureLoad starts a load client and returns its result.
+func measureLoad(ctx context.Context, stderr io.Writer, args ...string) (loadResult, error) {
+	l, err := startMeasuredLoad(stderr, args...)
+	if err != nil {
+		return loadResult{}, err
+	}
+	return l.result(ctx)
 }

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,16 +33,22 @@ type event struct {
 	at time.Time
 }
 
-// subscribe connects n clients to the stream at addr, by TLS if config is not nil.
-func subscribe(ctx context.Context, addr string, n int, config *tls.Config) (*subscribers, error) {
+// subscribe connects n clients to the stream at address, by TLS if config is not
+// nil. When it returns, all have the beginning of the answer.
+func subscribe(ctx context.Context, address string, n int, config *tls.Config) (*subscribers, error) {
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("connect %d clients: %w", n, err)
+	}
 	c := &subscribers{conns: make([]net.Conn, n), eventCh: make(chan event, n)}
+	answers := make([]*bufio.Reader, n)
 	errs := make([]error, n)
 	nextCh := make(chan int)
 	var dialling sync.WaitGroup
 	for range subscribeDials {
 		dialling.Go(func() {
 			for i := range nextCh {
-				c.conns[i], errs[i] = joinOne(ctx, addr, config)
+				c.conns[i], answers[i], errs[i] = joinOne(ctx, at, config)
 			}
 		})
 	}
@@ -55,44 +61,53 @@ func subscribe(ctx context.Context, addr string, n int, config *tls.Config) (*su
 		c.leave()
 		return nil, fmt.Errorf("connect %d clients: %w", n, err)
 	}
-	for _, conn := range c.conns {
-		c.reading.Go(func() { c.read(conn) })
+	for _, answer := range answers {
+		c.reading.Go(func() { c.read(answer) })
 	}
 	return c, nil
 }
 
-// joinOne connects one client and asks for the stream.
-func joinOne(ctx context.Context, addr string, config *tls.Config) (net.Conn, error) {
+// joinOne connects one client, asks for the stream, and returns when it begins.
+func joinOne(ctx context.Context, at *url.URL, config *tls.Config) (net.Conn, *bufio.Reader, error) {
 	dialer := net.Dialer{Timeout: awaitTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	conn, err := dialer.DialContext(ctx, "tcp", at.Host)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if config != nil {
 		encrypted := tls.Client(conn, config)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(err, conn.Close())
+			return nil, nil, errors.Join(err, conn.Close())
 		}
 		conn = encrypted
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", eventsPath, addr); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", at.RequestURI(), at.Host); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
 	}
-	return conn, nil
+	answer := bufio.NewReader(conn)
+	_ = conn.SetDeadline(time.Now().Add(awaitTimeout)) // fails on a closed connection only
+	line, err := answer.ReadString('\n')
+	if err == nil && !strings.Contains(line, " 200 ") {
+		err = fmt.Errorf("GET %s is answered %q", at, line)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return conn, answer, nil
 }
 
-// read tells of each event that conn brings, until it ends.
-func (c *subscribers) read(conn net.Conn) {
-	lines := bufio.NewReader(conn)
+// read tells of each event that an answer brings, until it ends. A headline's id is
+// the first in the data, whatever is around the headline.
+func (c *subscribers) read(answer *bufio.Reader) {
 	for {
-		line, err := lines.ReadString('\n')
+		line, err := answer.ReadString('\n')
 		if err != nil {
 			return
 		}
-		if text, ok := strings.CutPrefix(line, "id: "); ok {
-			if id, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-				c.eventCh <- event{id, time.Now()}
-			}
+		data, ok := strings.CutPrefix(line, "data:")
+		if _, id, found := strings.Cut(data, `"id":`); ok && found {
+			c.eventCh <- event{leadingInt([]byte(strings.TrimSpace(id))), time.Now()}
 		}
 	}
 }

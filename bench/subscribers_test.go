@@ -20,10 +20,10 @@ func TestSubscribers(t *testing.T) {
 				if r.URL.Path != eventsPath {
 					t.Errorf("asked for %s, want %s", r.URL.Path, eventsPath)
 				}
-				fmt.Fprint(w, "id: 1\ndata: a\n\n")
+				fmt.Fprint(w, `data: {"id": 1}`+"\n\n")
 				_ = http.NewResponseController(w).Flush()
 				<-nextCh
-				fmt.Fprint(w, "id: 2\ndata: b\n\n")
+				fmt.Fprint(w, `data: {"more":{"id":2,"body":"\\"id\\":7"}}`+"\n\n")
 			}))
 			var config *tls.Config
 			if secure {
@@ -34,7 +34,7 @@ func TestSubscribers(t *testing.T) {
 				s.Start()
 			}
 			defer s.Close()
-			c, err := subscribe(t.Context(), s.Listener.Addr().String(), n, config)
+			c, err := subscribe(t.Context(), s.URL+eventsPath, n, config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestSubscribersRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := subscribe(t.Context(), addr, 3, nil); err == nil {
+	if c, err := subscribe(t.Context(), eventsURL(addr), 3, nil); err == nil {
 		c.leave()
 		t.Error("three clients have connected to nobody")
 	}

@@ -173,7 +173,7 @@ func (m *tlsMeasurement) round(ctx context.Context, secure bool) (err error) {
 		return err
 	}
 	start := time.Now()
-	c, err := subscribe(ctx, addr, m.config.clients, client)
+	c, err := subscribe(ctx, eventsURL(addr), m.config.clients, client)
 	if err != nil {
 		return err
 	}
