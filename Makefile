@@ -6,7 +6,12 @@ FUZZTIME := 60s
 
 SUBJECT  := edge
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop torture soak bench bench-main bench-streams bench-tls profile tune clean
+# The packages that a poll and a delivery go through, and their recorded figures.
+MICRO     := . ./httpparse ./route ./fanout ./edge
+RECORDED  := bench/testdata/micro.txt
+BENCHSTAT := go tool benchstat -filter '.unit:(sec/op OR B/op OR allocs/op)'
+
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop torture soak bench bench-micro bench-micro-record bench-main bench-streams bench-tls profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -91,6 +96,21 @@ soak: build ## A mixed load for half an hour: nothing may be lost, and nothing g
 
 bench: ## The micro-benchmarks, beside the code that they measure.
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-micro: ## Those of the hot path, six times, compared with the recorded run.
+	@mkdir -p out
+	go test -run '^$$' -bench . -skip '//(wildcat|nethttp)$$' -benchmem -benchtime 500ms -count 6 $(MICRO) >out/micro.txt || \
+	  { cat out/micro.txt; exit 1; }
+	@if test -e $(RECORDED); then \
+	  $(BENCHSTAT) recorded=$(RECORDED) now=out/micro.txt; \
+	else \
+	  echo "$(RECORDED) is not there to compare with: make bench-micro-record makes it"; \
+	  $(BENCHSTAT) out/micro.txt; \
+	fi
+
+bench-micro-record: bench-micro ## The same, and record it.
+	@mkdir -p $(dir $(RECORDED))
+	@cp out/micro.txt $(RECORDED)
 
 bench-main: build ## The figures of the README, beside the floor.
 	@bin/bench main

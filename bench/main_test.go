@@ -29,6 +29,7 @@ func TestRunRefuses(t *testing.T) {
 		{"attack -addr 127.0.0.1:1 -kind nap", `-kind "nap": no such attack`},
 		{"attack", `-addr "": must be host:port`},
 		{"attack -addr 127.0.0.1:1 -from home", `-from "home": must be an IP address`},
+		{"race-draw -json nowhere", "read the race's report: open nowhere"},
 		{"main -rounds 0", "-rounds 0: must be from 1 to 100"},
 		{"main -loops 65", "-loops 65: must be from 1 to 64"},
 		{"main -n many", `"many": must be from 1 to 20000`},

@@ -48,32 +48,20 @@ func (r *demoReport) plotCurves(file string) error {
 }
 
 func (r *demoReport) plot() (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s clients of %d edges on one machine with %d cores",
-		thousands(r.Capacity), r.Edges, r.Machine.Cores)
+	p := newPlot(fmt.Sprintf("%s clients of %d edges on one machine with %d cores",
+		thousands(r.Capacity), r.Edges, r.Machine.Cores))
 	p.Title.TextStyle.Font.Size = 14
-	for _, style := range []*text.Style{
-		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
-	} {
-		style.Font.Variant = "Sans"
-	}
-	p.Title.Padding = 3 * vg.Millimeter
 	p.X.Label.Text = "milliseconds since the headline was changed"
 	p.Y.Label.Text = "clients that have received it"
-	p.X.Padding, p.Y.Padding = 0, 0
 	p.X.Min, p.X.Max = 0, r.lastMillisecond()
 	p.Y.Min, p.Y.Max = 0, 1.12*float64(r.Capacity) // with room for the marks' words
 	p.X.Tick.Marker = ticks(200)
 	p.Y.Tick.Marker = ticks(float64(r.Capacity) / 5)
-	p.Legend.ThumbnailWidth = 8 * vg.Millimeter
-	p.Legend.Padding = vg.Millimeter
 	p.Legend.YOffs = 4 * vg.Millimeter
 	// To the left of the last mark, as nearly as this can tell.
 	p.Legend.XOffs = -(plotWidth-2*vg.Centimeter)*vg.Length(1-then.last/p.X.Max) - 4*vg.Millimeter
 
-	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{Y: 0xe8}, color.Gray{Y: 0xe8}
-	p.Add(grid)
+	p.Add(newGrid())
 	for i, c := range r.Changes {
 		line, err := plotter.NewLine(c.points())
 		if err != nil {
@@ -97,6 +85,29 @@ func (r *demoReport) plot() (*plot.Plot, error) {
 		}
 	}
 	return p, nil
+}
+
+// newPlot returns an empty plot, in our letters.
+func newPlot(title string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text = title
+	for _, style := range []*text.Style{
+		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+	} {
+		style.Font.Variant = "Sans"
+	}
+	p.Title.Padding = 3 * vg.Millimeter
+	p.X.Padding, p.Y.Padding = 0, 0
+	p.Legend.ThumbnailWidth = 8 * vg.Millimeter
+	p.Legend.Padding = vg.Millimeter
+	return p
+}
+
+// newGrid returns faint lines, to be added first.
+func newGrid() *plotter.Grid {
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{Y: 0xe8}, color.Gray{Y: 0xe8}
+	return grid
 }
 
 // lastMillisecond is where the X axis ends: all curves and marks are before it.

@@ -155,6 +155,7 @@ func (r *raceReport) summarySizes() (last []int, others int) {
 func lastOf(x *raceResult) samples      { return x.Last }
 func serverCPUOf(x *raceResult) samples { return x.ServerCPU }
 func memoryOf(x *raceResult) samples    { return x.Memory }
+func slabOf(x *raceResult) samples      { return x.Slab }
 
 // summaryFigures are what the summary has besides the times to the last client.
 var summaryFigures = []struct {
@@ -163,9 +164,9 @@ var summaryFigures = []struct {
 	more       bool // is better
 }{
 	{"deliveries", "a second", func(x *raceResult) samples { return x.Rate }, true},
-	{"CPU of the server", "µs a delivery", serverCPUOf, false},
+	{"CPU", "µs a delivery", serverCPUOf, false},
 	{"memory", "bytes a client", memoryOf, false},
-	{"kernel memory", "bytes a client, both ends", func(x *raceResult) samples { return x.Slab }, false},
+	{"kernel memory", "bytes a client", slabOf, false},
 	{"connects", "a second", func(x *raceResult) samples { return x.Connects }, true},
 	{"system calls", "a delivery", func(x *raceResult) samples { return x.Syscalls }, false},
 }
@@ -182,15 +183,16 @@ func (r *raceReport) tables() []raceTable {
 		title     string
 		workloads []string
 		of        func(*raceResult) samples
+		named     bool // the columns say which workload they are
 	}
 	groups := []group{
-		{"Long polls: from the change to the last client, ms", []string{longPoll}, lastOf},
-		{"Streams: from the message to the last client, ms", []string{streamOne}, lastOf},
-		{"Streams, 10 messages a second: 99th percentile, ms", []string{streamTen}, func(x *raceResult) samples { return x.P99 }},
-		{"All poll again at once: from one change to the next, ms", []string{herd}, func(x *raceResult) samples { return x.Cycle }},
+		{"Long polls: from the change to the last client, ms", []string{longPoll}, lastOf, false},
+		{"Streams: from the message to the last client, ms", []string{streamOne}, lastOf, false},
+		{"Streams, 10 messages a second: 99th percentile, ms", []string{streamTen}, func(x *raceResult) samples { return x.P99 }, false},
+		{"All poll again at once: from one change to the next, ms", []string{herd}, func(x *raceResult) samples { return x.Cycle }, false},
 	}
-	bodies := group{title: "Long polls with longer bodies, gzip accepted: to the last client, ms", of: lastOf}
-	others := group{title: "Other loads: to the last client, ms", of: lastOf}
+	bodies := group{title: "Long polls with longer bodies, gzip accepted: to the last client, ms", of: lastOf, named: true}
+	others := group{title: "Other loads: to the last client, ms", of: lastOf, named: true}
 	named := []string{longPoll, streamOne, streamTen, herd}
 	for _, x := range r.Results {
 		if slices.Contains(named, x.Workload) {
@@ -209,8 +211,8 @@ func (r *raceReport) tables() []raceTable {
 		for _, workload := range g.workloads {
 			for _, n := range r.sizes(workload) {
 				title := thousands(n) + " clients"
-				if name := strings.TrimPrefix(workload, longPoll+" "); len(g.workloads) > 1 || name != workload {
-					title = name + ", " + title
+				if g.named {
+					title = strings.TrimPrefix(workload, longPoll+" ") + ", " + title
 				}
 				heading = append(heading, title)
 			}
@@ -254,7 +256,7 @@ func (r *raceReport) summary() raceTable {
 	sizes, others := r.summarySizes()
 	title := "In short: medians"
 	if others > 0 {
-		title += fmt.Sprintf("; what follows the times to the last client is of %s long polls", thousands(others))
+		title += fmt.Sprintf(" of long polls; from the ratios on of %s of them; CPU is the server's, kernel memory that of both ends", thousands(others))
 	}
 	heading := []string{"server"}
 	for _, n := range sizes {
