@@ -49,16 +49,16 @@ func TestGateSyscalls(t *testing.T) {
 			"the kernel's", (*gateHouse).readsAndWrites,
 			// Measured: 1,003 writes for 1,000 deliveries and 6 reads; 523 to 543 reads for
 			// 500 polls and 13 to 26 writes, of which our asking for metrics, once or twice,
-			// has a part.
-			map[string]bound{"writes": {deliveries, deliveries + 100}, "reads": {0, 100}},
+			// has a part. A loop wakes for its clock, too: the slower the machine, the more.
+			map[string]bound{"writes": {deliveries, 1.3 * deliveries}, "reads": {0, 0.3 * deliveries}},
 			map[string]bound{"reads": {gateClients, 1.5 * gateClients}, "writes": {0, 0.5 * gateClients}},
 		},
 		{
 			"strace's", (*gateHouse).strace,
-			// Measured: 1,015 to 1,040 for 1,000 deliveries, 6 to 18 of them waits; 640 to 730
-			// for 500 polls, 33 to 61 of them waits.
-			map[string]bound{"all": {deliveries, 1.1 * deliveries}, "epoll_pwait": {0, 0.1 * deliveries}},
-			map[string]bound{"all": {gateClients, 2 * gateClients}, "epoll_pwait": {0, 0.3 * gateClients}},
+			// Measured: 1,015 to 1,047 for 1,000 deliveries, 6 to 32 of them waits; 599 to 692
+			// for 500 polls, 25 to 54 of them waits.
+			map[string]bound{"all": {deliveries, 1.3 * deliveries}, "epoll_pwait": {0, 0.2 * deliveries}},
+			map[string]bound{"all": {gateClients, 2 * gateClients}, "epoll_pwait": {0, 0.6 * gateClients}},
 		},
 	} {
 		t.Run(count.name, func(t *testing.T) {
