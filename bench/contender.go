@@ -56,8 +56,7 @@ type contender struct {
 
 // An arena is what contenders are started in.
 type arena struct {
-	feed    *feed
-	clients int // that are going to come, for those that want to know
+	feed *feed
 	// cert, when it is not nil, is for streams by TLS.
 	cert *certificate
 }

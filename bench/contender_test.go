@@ -79,15 +79,7 @@ func commands(t *testing.T) string {
 // startContender starts a contender with a feed for the test.
 func startContender(t *testing.T, c *contender, cert *certificate) (*entrant, *feed) {
 	t.Helper()
-	f, err := startFeed(t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.close(); err != nil {
-			t.Errorf("close the feed: %v", err)
-		}
-	})
+	f := serveFeed(t)
 	e, err := c.start(t.Context(), t.Output(), arena{feed: f, cert: cert})
 	if err != nil {
 		t.Fatalf("start %s: %v", c.name, err)
