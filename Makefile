@@ -11,7 +11,7 @@ MICRO     := . ./httpparse ./route ./fanout ./edge
 RECORDED  := bench/testdata/micro.txt
 BENCHSTAT := go tool benchstat -filter '.unit:(sec/op OR B/op OR allocs/op)'
 
-.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop torture soak bench bench-micro bench-micro-record bench-main bench-streams bench-tls profile tune clean
+.PHONY: build demo demo-100k demo-20k demo-hosts run test conformance-pushpin setup check unit race fuzz test-interop setup-interop torture soak bench bench-full bench-setup bench-micro bench-micro-record bench-main bench-streams bench-tls profile tune clean
 
 build: ## Build the commands into bin/.
 	@go build -ldflags "-X main.version=$(VERSION)" -o bin/ $(COMMANDS)
@@ -94,8 +94,25 @@ torture: build ## Attacks and faults at full size; fails if anything is lost.
 soak: build ## A mixed load for half an hour: nothing may be lost, and nothing grow.
 	@bin/bench soak
 
-bench: ## The micro-benchmarks, beside the code that they measure.
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## The edge side by side with the floor and with other servers, in ten minutes; see bench-setup.
+	@bin/bench race
+
+bench-full: build ## The same in every size, five rounds: for an hour.
+	@bin/bench race -full -rounds 5
+
+bench-setup: ## What the races want besides: the servers of others, installed or built into bin/peers, and strace.
+	@for package in nginx:nginx-light /usr/lib/nginx/modules/ngx_nchan_module.so:libnginx-mod-nchan pushpin:pushpin zurl:zurl strace:strace; do \
+	  name=$${package#*:}; \
+	  command -v $${package%:*} >/dev/null || test -e $${package%:*} || \
+	    { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$name >/dev/null && \
+	      { systemctl disable -q --now nginx pushpin zurl 2>/dev/null || true; }; } || \
+	    echo "no $$name, and it cannot be installed here: the race goes on without it"; \
+	done
+	@cd bench/centrifugo && go build -o ../../bin/peers/centrifugo github.com/centrifugal/centrifugo/v5 || \
+	  echo "centrifugo cannot be built: the race goes on without it"
+	@cd bench/mercure && go build -o ../../bin/peers/mercure . || \
+	  echo "mercure cannot be built: the race goes on without it"
 
 bench-micro: ## Those of the hot path, six times, compared with the recorded run.
 	@mkdir -p out

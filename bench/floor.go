@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -190,13 +189,17 @@ func (f *floor) run(ctx context.Context) error {
 	return errors.Join(err, f.close())
 }
 
-// post makes body the next object, and returns it. The threads have yet to be
-// woken.
-func (f *floor) post(body string) *floorObject {
+// post makes body the next object, and returns it. Its id is one more than that
+// before, unless who posts has numbered it. The threads have yet to be woken.
+func (f *floor) post(body, id string) *floorObject {
 	f.postMu.Lock()
 	defer f.postMu.Unlock()
 	last := f.current.Load()
-	o := newFloorObject(last.id+1, body)
+	number, err := strconv.Atoi(id)
+	if err != nil {
+		number = last.id + 1
+	}
+	o := newFloorObject(number, body)
 	f.current.Store(o)
 	last.next.Store(o)
 	return o
@@ -391,7 +394,7 @@ func (t *floorThread) change(fd int, data []byte) (int, error) {
 		return 0, fmt.Errorf("read request body: %w", err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(form))
-	o := t.floor.post(r.PostFormValue("body"))
+	o := t.floor.post(r.PostFormValue("body"), r.PostFormValue("id"))
 	t.send(fd, o.response)
 	t.floor.wake()
 	return len(data) - raw.Len() - buffered.Buffered(), nil
@@ -427,9 +430,8 @@ func (t *floorThread) drop(fd int) {
 // newFloorObject builds the response and the stream: the fields, hence the number
 // of bytes, that an edge's answers to the same requests have.
 func newFloorObject(id int, body string) *floorObject {
-	text, _ := json.Marshal(body) // a string cannot fail
-	object := fmt.Sprintf(`{"id": %d, "body": %s}`, id, text)
-	event := fmt.Sprintf("id: %d\ndata: %s\n\n", id, object)
+	b := newBulletin(id, body)
+	event := b.event()
 	date := time.Now().UTC().Format(http.TimeFormat)
 	stream := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nDate: %s\r\nTransfer-Encoding: chunked\r\n\r\n", date)
 	head := len(stream)
@@ -437,7 +439,7 @@ func newFloorObject(id int, body string) *floorObject {
 	return &floorObject{
 		id: id,
 		response: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %s\r\nContent-Length: %d\r\n\r\n%s",
-			date, len(object), object),
+			date, len(b.json), b.json),
 		stream: stream,
 		chunk:  stream[head:],
 	}

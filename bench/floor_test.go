@@ -115,6 +115,7 @@ func TestFloorAnswers(t *testing.T) {
 		{"first GET", getFirst, []string{one}},
 		{"GET with an old id", getOld, []string{one}},
 		{"POST", post("Gate+%229%22"), []string{two}},
+		{"POST with a number", post("a&id=7"), []string{`{"id": 7, "body": "a"}`}},
 		{"pipelined", getFirst + post("Gate+%229%22") + getOld, []string{one, two}},
 	} {
 		for _, pieces := range []int{1, len(test.send)} {

@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		streamsCommand(stdout, stderr),
 		tortureCommand(stdout, stderr),
 		tlsCommand(stdout, stderr),
+		raceCommand(stdout, stderr),
 		raceDrawCommand(stdout, stderr),
 		soakCommand(stdout, stderr),
 		floorCommand(stderr),

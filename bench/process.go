@@ -52,6 +52,7 @@ type program struct {
 	name   string // in messages; empty for the last element of path
 	path   string
 	args   []string
+	env    []string  // beside our own environment, KEY=value
 	stdout io.Writer // nil discards it
 	host   *host     // whose network it has; nil for our own
 	disk   *disk     // that it sees; nil for those that we do
@@ -81,6 +82,7 @@ func binary(name string) (string, error) {
 func start(stderr io.Writer, program program) (*process, error) {
 	p := &process{name: program.title(), doneCh: make(chan struct{})}
 	cmd := exec.Command(program.path, program.args...)
+	cmd.Env = append(cmd.Environ(), program.env...)
 	cmd.Stdout = program.stdout
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// Wait also waits for the end of the child's output, which a grandchild

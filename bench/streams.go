@@ -112,14 +112,14 @@ func measureStreams(ctx context.Context, progress, stderr io.Writer, config stre
 	m := newStreamsMeasurement(stderr, config)
 	for round := range config.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, config.rounds)
-		for _, c := range []contender{m.floor, m.edge} {
+		for _, c := range []turn{m.floor, m.edge} {
 			if err := c(ctx, m.round); err != nil {
 				return nil, err
 			}
 		}
 	}
 	fmt.Fprintln(progress, "the highest rate")
-	for _, c := range []contender{m.floor, m.edge} {
+	for _, c := range []turn{m.floor, m.edge} {
 		if err := c(ctx, m.search); err != nil {
 			return nil, err
 		}
@@ -170,10 +170,10 @@ func newStreamsMeasurement(stderr io.Writer, config streamsConfig) *streamsMeasu
 // post where the headline is changed.
 type place struct{ name, addr, url, post string }
 
-// A contender starts a server, has it measured, and stops it.
-type contender func(ctx context.Context, measure func(context.Context, place) error) error
+// A turn starts a server, has it measured, and stops it.
+type turn func(ctx context.Context, measure func(context.Context, place) error) error
 
-// floor is the contender that only send()s.
+// floor is the turn of the one that only send()s.
 func (m *streamsMeasurement) floor(ctx context.Context, measure func(context.Context, place) error) (err error) {
 	p, at, err := startFloor(ctx, m.stderr, m.config.loops)
 	if err != nil {
@@ -185,7 +185,7 @@ func (m *streamsMeasurement) floor(ctx context.Context, measure func(context.Con
 	return measure(ctx, place{"the floor", at, eventsURL(at), headlineURL(at)})
 }
 
-// edge is the contender that matters.
+// edge is the turn of the one that matters.
 func (m *streamsMeasurement) edge(ctx context.Context, measure func(context.Context, place) error) (err error) {
 	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops})
 	if err != nil {

@@ -2,21 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/peterbourgon/ff/v3/ffcli"
@@ -60,9 +52,7 @@ func tlsCommand(stdout, stderr io.Writer) *ffcli.Command {
 type tlsMeasurement struct {
 	stderr io.Writer
 	config tlsConfig
-	client *tls.Config // how clients speak TLS
-	cert   string      // the file of the edge's certificate
-	key    string
+	cert   *certificate
 	report *report
 
 	join, joinCPU      *figure
@@ -80,7 +70,7 @@ func measureTLS(ctx context.Context, progress, stderr io.Writer, config tlsConfi
 		return nil, fmt.Errorf("make a directory for the certificate: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := m.issue(dir); err != nil {
+	if m.cert, err = issueCertificate(dir); err != nil {
 		return nil, err
 	}
 	for round := range config.rounds {
@@ -116,38 +106,9 @@ func newTLSMeasurement(stderr io.Writer, config tlsConfig) *tlsMeasurement {
 	return m
 }
 
-// issue makes the edge's certificate, which signs itself, and its files in dir.
-func (m *tlsMeasurement) issue(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make a key: %w", err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return fmt.Errorf("make a certificate: %w", err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("write the key: %w", err)
-	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	m.client = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
-	m.client.RootCAs.AppendCertsFromPEM(certPEM)
-	m.cert, m.key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	return errors.Join(
-		os.WriteFile(m.cert, certPEM, 0o600),
-		os.WriteFile(m.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
-}
-
 // round has subscribers come to an edge, measures, and has them leave.
 func (m *tlsMeasurement) round(ctx context.Context, secure bool) (err error) {
-	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops, cert: m.cert, key: m.key})
+	s, err := startHeadlineStack(ctx, m.stderr, stackConfig{loops: m.config.loops, cert: m.cert.cert, key: m.cert.key})
 	if err != nil {
 		return err
 	}
@@ -157,7 +118,7 @@ func (m *tlsMeasurement) round(ctx context.Context, secure bool) (err error) {
 	addr, client := s.edgeAddr, (*tls.Config)(nil)
 	add := func(f *figure, sample float64) { f.Floor = append(f.Floor, sample) }
 	if secure {
-		addr, client = s.edgeTLSAddr, m.client
+		addr, client = s.edgeTLSAddr, m.cert.client
 		add = func(f *figure, sample float64) { f.Edge = append(f.Edge, sample) }
 	} else if m.report.FloorBytes, err = messageBytes(ctx, addr); err != nil {
 		return err

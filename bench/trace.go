@@ -15,7 +15,9 @@ import (
 	"time"
 )
 
-// A trace counts the system calls of processes, by strace(1).
+// A trace counts the system calls of processes that are about files and sockets, by
+// strace(1). Others, by which threads wait for each other, are left alone: how many
+// there are depends on how slow the trace makes them.
 type trace struct {
 	process *process
 	dir     string
@@ -34,7 +36,7 @@ func startTrace(stderr io.Writer, pids []int) (_ *trace, err error) {
 	if t.dir, err = os.MkdirTemp("", "marquee-"); err != nil {
 		return nil, fmt.Errorf("make a directory for the trace: %w", err)
 	}
-	args := []string{"-f", "-c", "-o", filepath.Join(t.dir, "counts")}
+	args := []string{"-f", "-c", "-e", "trace=%desc,%network", "-o", filepath.Join(t.dir, "counts")}
 	for _, pid := range pids {
 		args = append(args, "-p", strconv.Itoa(pid))
 	}

@@ -89,18 +89,20 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// cpuByCommand returns the seconds of CPU time that we and our descendants have
-// used, by the name of the command. A process that ends takes its time away.
-func cpuByCommand() (map[string]float64, error) {
+// A member is a process of a family.
+type member struct {
+	command string
+	pid     int
+}
+
+// family returns a process with all that descend of it. The command of the first is
+// left empty.
+func family(pid int) ([]member, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	type entry struct {
-		command string
-		pid     int
-	}
-	children := make(map[int][]entry)
+	children := make(map[int][]member)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -110,15 +112,27 @@ func cpuByCommand() (map[string]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
-		children[parent] = append(children[parent], entry{command, pid})
+		children[parent] = append(children[parent], member{command, pid})
 	}
+	members := []member{{pid: pid}}
+	for i := 0; i < len(members); i++ {
+		members = append(members, children[members[i].pid]...)
+	}
+	return members, nil
+}
+
+// cpuByCommand returns the seconds of CPU time that we and our descendants have
+// used, by the name of the command. A process that ends takes its time away.
+func cpuByCommand() (map[string]float64, error) {
+	members, err := family(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	members[0].command = "bench"
 	seconds := make(map[string]float64)
-	family := []entry{{"bench", os.Getpid()}}
-	for len(family) > 0 {
-		member := family[0]
-		family = append(family[1:], children[member.pid]...)
-		if t, err := cpuTime(member.pid); err == nil { // else it has ended
-			seconds[member.command] += t.Seconds()
+	for _, m := range members {
+		if t, err := cpuTime(m.pid); err == nil { // else it has ended
+			seconds[m.command] += t.Seconds()
 		}
 	}
 	return seconds, nil
