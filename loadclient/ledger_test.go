@@ -62,7 +62,7 @@ func (t *ledgerTest) answer(id uint64, text string) *headline {
 	if h := t.known(body); h != nil {
 		return h
 	}
-	h, _, err := t.learn(body, t.now, func(uint64) int { return t.recipients })
+	h, _, err := t.learn(body, body, t.now, func(uint64) int { return t.recipients })
 	if err != nil {
 		t.Fatalf("answer %s: %v", body, err)
 	}
@@ -75,7 +75,7 @@ func (t *ledgerTest) answer(id uint64, text string) *headline {
 func (t *ledgerTest) wantWrong(id uint64, text, want string) {
 	t.Helper()
 	body := fmt.Appendf(nil, `{"id":%d,"body":%q}`, id, text)
-	if _, f, err := t.learn(body, t.now, func(uint64) int { return t.recipients }); f != wrong || err == nil || !strings.Contains(err.Error(), want) {
+	if _, f, err := t.learn(body, body, t.now, func(uint64) int { return t.recipients }); f != wrong || err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("answer %s: %v %v, want wrong with %q", body, f, err, want)
 	}
 	if t.known(body) != nil {

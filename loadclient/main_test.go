@@ -503,8 +503,8 @@ func TestSummaryKeys(t *testing.T) {
 		got  map[string]any
 		want string
 	}{
-		{"top", top, "changes clients connect_seconds errors ok overall reconnects started timeouts_held url version"},
-		{"change", parts.Changes[0], "avg_ms id max_ms min_ms missed p50_ms p90_ms p95_ms p99_ms received recipients"},
+		{"top", top, "changes clients connect_seconds errors ok overall quantiles_ms reconnects started timeouts_held url version"},
+		{"change", parts.Changes[0], "avg_ms id max_ms min_ms missed p50_ms p90_ms p95_ms p99_ms received recipients start_ms"},
 		{"overall", parts.Overall, percentiles},
 		{"errors", parts.Errors, "connect reset status timeout torn wrong"},
 	} {

@@ -12,7 +12,7 @@ import (
 func newIdlePool(tb testing.TB, clients int, url string, flags ...string) *pool {
 	tb.Helper()
 	p := newUnsetPool(tb, clients, append([]string{"-url", url}, flags...)...)
-	target, err := newTarget(tb.Context(), p.cfg.url, p.cfg.hostport(), p.cfg.reconnect, p.cfg.stream)
+	target, err := newTarget(tb.Context(), p.cfg, p.cfg.url, p.cfg.hostport())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -189,9 +189,9 @@ type streamTest struct {
 	server int
 }
 
-func newStreamTest(tb testing.TB, head string) *streamTest {
+func newStreamTest(tb testing.TB, head string, flags ...string) *streamTest {
 	tb.Helper()
-	st := &streamTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/", "-stream")}
+	st := &streamTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/", append(flags, "-stream")...)}
 	ours, theirs := pair(tb)
 	fd, err := unix.Dup(ours) // that of the pool, which closes it
 	if err != nil {
@@ -330,7 +330,7 @@ func TestStreamRequest(t *testing.T) {
 		{"after a message", 41, true, first + "Last-Event-ID: 41\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := p.target.appendRequest(nil, tt.last, tt.hasLast); string(got) != tt.want {
+			if got := p.target.appendRequest(nil, 0, &client{id: tt.last, started: tt.hasLast}); string(got) != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
