@@ -230,6 +230,34 @@ func TestLedgerKnown(t *testing.T) {
 	}
 }
 
+// TestLedgerLater checks that the first change is not among the later ones, and when
+// they began.
+func TestLedgerLater(t *testing.T) {
+	lt := newLedgerTest(t, true)
+	if first, last := lt.began(); first != 0 || last != 0 {
+		t.Errorf("before a change: %v, %v", first, last)
+	}
+	lt.post("never posted", 2)
+	for n, at := range []time.Duration{30, 10, 20} {
+		h := lt.post(fmt.Sprint(n), 2)
+		h.begins(at * time.Second)
+		for i := range 2 {
+			lt.receive(h, at*time.Second+time.Duration(i+1)*time.Millisecond)
+		}
+	}
+	if first, last := lt.began(); first != 10*time.Second || last != 30*time.Second {
+		t.Errorf("began %v to %v, want 10s to 30s", first, last)
+	}
+	if lt.overall.count != 6 || lt.later.count != 6 {
+		t.Errorf("%d deliveries, %d later, want 6, 6: the first change has none", lt.overall.count, lt.later.count)
+	}
+	lt.receive(lt.changes[0], time.Minute)
+	lt.settleAll()
+	if lt.overall.count != 7 || lt.later.count != 6 {
+		t.Errorf("%d deliveries, %d later, want 7, 6", lt.overall.count, lt.later.count)
+	}
+}
+
 // TestLedgerUnshown checks that a change is shown when its count has risen,
 // and once more after it was settled.
 func TestLedgerUnshown(t *testing.T) {
