@@ -36,6 +36,7 @@ const floorMaxRequest = 64 << 10
 type floor struct {
 	listenFD int
 	threads  []*floorThread
+	uring    bool // sends go through an io_uring, many a system call
 	// current is the object that a GET is answered with. Threads read it
 	// whenever they wake; post replaces it.
 	current atomic.Pointer[floorObject]
@@ -68,6 +69,7 @@ type floorThread struct {
 	streams []int          // sockets whose last GET was for a stream
 	partial map[int][]byte // by socket, the bytes of a request that is not complete
 	next    int            // first thread only: whose turn the next accepted socket is
+	ring    *ring          // nil without floor.uring
 	buf     []byte
 	events  []unix.EpollEvent
 }
@@ -76,10 +78,12 @@ type floorThread struct {
 func floorCommand(stderr io.Writer) *ffcli.Command {
 	var addr string
 	var threads int
+	var uring bool
 	return subcommand(stderr, "floor", "serve the headline by a bare send() loop, to compare with",
 		func(set *flag.FlagSet) {
 			set.StringVar(&addr, "listen", "127.0.0.1:0", "IPv4 `address` with port, 0 for any")
 			set.IntVar(&threads, "threads", runtime.NumCPU(), "number of `threads` that send, 1 to 64")
+			set.BoolVar(&uring, "uring", false, "send through io_uring, 512 sends a system call, and not by write(2)")
 		},
 		func(ctx context.Context) error {
 			if err := inRange("threads", threads, 1, 64); err != nil {
@@ -89,6 +93,7 @@ func floorCommand(stderr io.Writer) *ffcli.Command {
 			if err != nil {
 				return err
 			}
+			f.uring = uring
 			listen, err := f.addr()
 			if err != nil {
 				return errors.Join(err, f.close())
@@ -233,6 +238,13 @@ func (t *floorThread) watch(fd int) error {
 }
 
 func (t *floorThread) run() error {
+	if t.floor.uring {
+		var err error
+		if t.ring, err = newRing(); err != nil {
+			return err
+		}
+		defer t.ring.close()
+	}
 	for {
 		n, err := unix.EpollWait(t.epollFD, t.events, -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -245,7 +257,9 @@ func (t *floorThread) run() error {
 		// the new object is among the waiting when it goes out.
 		for o := t.seen.next.Load(); o != nil; o = o.next.Load() {
 			t.seen = o
-			t.deliver()
+			if err := t.deliver(); err != nil {
+				return err
+			}
 		}
 		for _, event := range t.events[:max(n, 0)] {
 			switch fd := int(event.Fd); fd {
@@ -263,15 +277,19 @@ func (t *floorThread) run() error {
 }
 
 // deliver is what is measured.
-func (t *floorThread) deliver() {
+func (t *floorThread) deliver() error {
 	waiting := t.waiting
 	t.waiting = t.waiting[:0]
+	if t.ring != nil {
+		return errors.Join(t.ring.send(waiting, t.seen.response, shut), t.ring.send(t.streams, t.seen.chunk, shut))
+	}
 	for _, fd := range waiting {
 		t.send(fd, t.seen.response)
 	}
 	for _, fd := range t.streams {
 		t.send(fd, t.seen.chunk)
 	}
+	return nil
 }
 
 // accept takes every connection there is and deals them out to the threads.
@@ -385,8 +403,13 @@ func (t *floorThread) change(fd int, data []byte) (int, error) {
 // sockets, and no event is left for one that is closed.
 func (t *floorThread) send(fd int, response []byte) {
 	if n, err := unix.Write(fd, response); err != nil || n < len(response) {
-		_ = unix.Shutdown(fd, unix.SHUT_RDWR) // fails if the client went first
+		shut(fd)
 	}
+}
+
+// shut ends a socket that its client is to notice, and drop to close.
+func shut(fd int) {
+	_ = unix.Shutdown(fd, unix.SHUT_RDWR) // fails if the client went first
 }
 
 // drop closes a client's socket. Only read may call it.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,17 @@ import (
 // serveFloor runs a floor for the test and returns its address.
 func serveFloor(t *testing.T, threads int) string {
 	t.Helper()
+	return serveFloorBy(t, threads, false)
+}
+
+// serveFloorBy is serveFloor with sends through io_uring or not.
+func serveFloorBy(t *testing.T, threads int, uring bool) string {
+	t.Helper()
 	f, err := newFloor("127.0.0.1:0", threads)
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.uring = uring
 	addr, err := f.addr()
 	if err != nil {
 		t.Fatal(err)
@@ -124,11 +132,25 @@ func TestFloorAnswers(t *testing.T) {
 }
 
 // Every client that waits, on whichever thread, is answered by each change, once.
-func TestFloorDelivers(t *testing.T) {
-	addr := serveFloor(t, 2)
+func TestFloorDelivers(t *testing.T) { testFloorDelivers(t, 50, false) }
+
+// The same with more clients a thread than a ring has entries.
+func TestFloorDeliversByURing(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	r, err := newRing()
+	if err != nil {
+		t.Skipf("this kernel lets nobody have an io_uring (sysctl kernel.io_uring_disabled): %v", err)
+	}
+	r.close()
+	testFloorDelivers(t, 3*ringEntries, true)
+}
+
+func testFloorDelivers(t *testing.T, n int, uring bool) {
+	addr := serveFloorBy(t, 2, uring)
 	poster := dialFloor(t, addr)
 	var clients []*floorClient
-	for range 50 {
+	for range n {
 		c := dialFloor(t, addr)
 		c.send(getHeld)
 		clients = append(clients, c)

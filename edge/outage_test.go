@@ -90,6 +90,7 @@ func TestNATSRestart(t *testing.T) {
 	if requests := f.origin.count(); requests > 3*len(f.edges) {
 		t.Errorf("the origin was asked %d times by %d edges after the loss", requests, len(f.edges))
 	}
+	f.waitConnected(true)
 	f.change()
 	wantAll(t, cs, 4)
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"regexp"
 	"testing"
 
 	"marquee/grip"
@@ -68,12 +69,17 @@ func TestOpening(t *testing.T) {
 					}
 				}
 				head := o.Wire(v | HeadOnly)
-				if !bytes.HasSuffix(head, []byte("\r\n\r\n")) || !bytes.HasPrefix(stream, head) {
+				if !bytes.HasSuffix(head, []byte("\r\n\r\n")) || !bytes.HasPrefix(undated(stream), undated(head)) {
 					t.Errorf("an answer to HEAD: got %q, want the head of %.200q", head, stream)
 				}
 			})
 		}
 	}
+}
+
+// undated returns wire without its Date, which may be a second later in the next.
+func undated(wire []byte) []byte {
+	return regexp.MustCompile(`Date: [^\r]*\r\n`).ReplaceAll(wire, nil)
 }
 
 func TestOpeningBodiless(t *testing.T) {
