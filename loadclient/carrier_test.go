@@ -57,11 +57,9 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // they have come on.
 type carrier struct {
 	*httptest.Server
-	// hold is until a held poll is answered 408; 0: for ever. Set before the first
-	// request.
-	hold time.Duration
 
 	mu        sync.Mutex
+	timeouts  int // first requests that are still to be answered 408, not held
 	missing   int // clients that are still to come
 	wholeCh   chan struct{}
 	messages  [][]byte
@@ -107,6 +105,15 @@ func (c *carrier) enrol(r *http.Request) int {
 		close(c.wholeCh)
 	}
 	return len(c.messages)
+}
+
+// timedOut reports whether a request is to be answered as if it had been held for
+// long.
+func (c *carrier) timedOut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timeouts--
+	return c.timeouts >= 0
 }
 
 func (c *carrier) publish(message []byte) error {
@@ -159,15 +166,12 @@ func (c *carrier) pollNchan(w http.ResponseWriter, r *http.Request) error {
 		}
 		next++
 	}
-	ctx := r.Context()
-	if c.hold > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.hold)
-		defer cancel()
-	}
-	message := c.await(ctx, next)
-	if message == nil {
+	if c.timedOut() {
 		w.WriteHeader(http.StatusRequestTimeout)
+		return nil
+	}
+	message := c.await(r.Context(), next)
+	if message == nil {
 		return nil
 	}
 	etag, modified := names(next)
