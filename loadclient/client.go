@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +22,8 @@ import (
 // resting the connection may be open or not; in idle it is not; in the others
 // it is.
 //
+// A foreign server (see dialect) is polled from the first request on.
+//
 // With -stream the answer to asking is a stream, whose end is one of the answer:
 //
 //	idle ──ramp──▶ connecting ──▶ sending ──▶ asking ──head──▶ streaming ──end──▶ resting
@@ -35,7 +36,7 @@ const (
 	connecting              // connect(2) under way
 	sending                 // request not wholly written
 	asking                  // first request, without last_id, or one for a stream is unanswered
-	polling                 // request with last_id is unanswered
+	polling                 // request with last_id, or any to a foreign server, is unanswered
 	streaming               // stream has begun
 	resting                 // between an answer or failure and the next request
 	states
@@ -71,12 +72,15 @@ const (
 type client struct {
 	fd         int32 // -1: not connected
 	state      state
-	started    bool    // has had its first answer
-	failures   uint8   // in a row
-	sent       int32   // bytes of the request written
-	generation uint32  // of the target that it connected to last
-	id         uint64  // newest headline it was answered
-	partial    []byte  // of an answer, nil when none has begun, or of an event
+	started    bool   // has had its first answer, or waits for what a foreign server has to tell
+	failures   uint8  // in a row
+	sent       int32  // bytes of the request written
+	generation uint32 // of the target that it connected to last
+	id         uint64 // newest headline it was answered, 0: none
+	partial    []byte // of an answer, nil when none has begun, or of an event
+	// validators are those of its last answer, for the next poll; nil: none, or the
+	// server is not foreign.
+	validators *validators
 	framing    framing // of the stream, while streaming
 	// reused is when the request was sent on a connection that had carried
 	// another; 0 on a new one.
@@ -153,7 +157,7 @@ func (p *pool) ready(i int32, events uint32) {
 // send writes the client's request, or the rest of it.
 func (p *pool) send(i int32) error {
 	c := &p.clients[i]
-	req := p.target.appendRequest(p.requestBuf[:0], c.id, c.started)
+	req := p.target.appendRequest(p.requestBuf[:0], i, c)
 	p.requestBuf = req
 	n, err := send(c.fd, req[c.sent:])
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
@@ -163,7 +167,12 @@ func (p *pool) send(i int32) error {
 	switch {
 	case int(c.sent) < len(req):
 		p.enter(i, sending)
-	case c.started && !p.cfg.stream:
+	case p.cfg.stream:
+		p.enter(i, asking)
+	case p.cfg.dialect.foreign:
+		p.startBlank(c)
+		p.enter(i, polling)
+	case c.started:
 		p.enter(i, polling)
 	default:
 		p.enter(i, asking)
@@ -218,7 +227,7 @@ func (p *pool) received(i int32, b []byte, closed bool) (more bool) {
 	switch {
 	case err == errPartial:
 		if c.partial == nil {
-			c.partial = bytes.Clone(b)
+			c.partial = append(make([]byte, 0, max(len(b), r.size)), b...)
 		}
 		return true
 	case err == nil && r.size < len(b):
@@ -273,18 +282,10 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 			p.reconnects++
 		}
 	}
-	if r.status != 200 {
-		p.fail(i, status, fmt.Errorf("answer with status %d", r.status))
+	h, f, err := p.headlineOf(r, now)
+	if err != nil {
+		p.fail(i, f, err)
 		return
-	}
-	h := p.ledger.known(r.body)
-	if h == nil {
-		var f fault
-		var err error
-		if h, f, err = p.ledger.learn(r.body, now, p.olderThan); err != nil {
-			p.fail(i, f, err)
-			return
-		}
 	}
 	switch {
 	case h == noChange && !c.started:
@@ -309,8 +310,52 @@ func (p *pool) answered(i int32, r response, now time.Duration) {
 		p.ledger.receive(h, now)
 		p.tally.receive(h, now)
 	}
+	if p.cfg.dialect.foreign && h != noChange {
+		c.validators = h.validatorsOf(r)
+	}
 	p.succeed(c)
 	p.rest(i, now, p.cfg.repollDelay+jitter(p.cfg.repollJitter))
+}
+
+// headlineOf returns the headline of a whole response, complete at now, noChange
+// when there was none; otherwise the fault in it.
+func (p *pool) headlineOf(r response, now time.Duration) (*headline, fault, error) {
+	switch {
+	case r.status == 200:
+		return p.read(r.body, r.gzip && p.cfg.gzip, now)
+	case p.cfg.dialect.foreign && (r.status == 304 || r.status == 408):
+		return noChange, 0, nil
+	}
+	return nil, status, fmt.Errorf("answer with status %d", r.status)
+}
+
+// read returns the headline of a body, or of an event's data, noChange when there
+// is none; otherwise the fault in it. What came before is not decoded again.
+func (p *pool) read(body []byte, gzipped bool, now time.Duration) (*headline, fault, error) {
+	if h := p.ledger.known(body); h != nil {
+		return h, 0, nil
+	}
+	json := body
+	var err error
+	if gzipped {
+		json, err = gunzip(json)
+	}
+	if unwrap := p.cfg.dialect.unwrap; unwrap != nil && err == nil {
+		json, err = unwrap(json)
+	}
+	if err != nil {
+		return nil, torn, err
+	}
+	return p.ledger.learn(body, json, now, p.olderThan)
+}
+
+// startBlank has the client be started, unless it is, without a headline: its
+// server is foreign.
+func (p *pool) startBlank(c *client) {
+	if !c.started {
+		c.started = true
+		p.countStarted(p.now())
+	}
 }
 
 // fail counts what befell the client and lets it try again after the backoff:

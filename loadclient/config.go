@@ -23,7 +23,9 @@ type config struct {
 	clients        int // with nats: at most
 	url            *url.URL
 	stream         bool
-	rate           int // connects a second while ramping up; 0: as fast as possible
+	dialect        *dialect // not nil
+	gzip           bool     // polls accept it
+	rate           int      // connects a second while ramping up; 0: as fast as possible
 	repollDelay    time.Duration
 	repollJitter   time.Duration // random 0..repollJitter on top of repollDelay
 	requestTimeout time.Duration // for a whole request, connect included
@@ -33,6 +35,8 @@ type config struct {
 	post          string // URL; "": somebody else changes the headline
 	every         time.Duration
 	changes       int           // 0: until interrupted
+	size          int           // bytes of a headline's text; 0: short
+	settle        time.Duration // rest before the first change
 	deliverWithin time.Duration // a client that has not got a change by then missed it
 	audit         bool
 	maxBackoff    time.Duration // longest rest after failures, without the jitter
@@ -53,6 +57,13 @@ const (
 	streamURL = "http://127.0.0.1:7999/headline/events/"
 )
 
+// A headline's text may be padded to so many bytes: no fewer than it has anyway, and
+// no more than make a body of that and JSON around it that all servers carry.
+const (
+	minSize = 100
+	maxSize = 64 << 10
+)
+
 // usageError is an error in what the user asked for: nothing was begun.
 type usageError struct{ error }
 
@@ -66,7 +77,9 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	fs := flag.NewFlagSet("loadclient", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&c.clients, "c", 5000, "number of `clients`; with -nats, the most that a set-up may ask for")
-	target := fs.String("url", "", "`URL` the clients ask, http only (default "+pollURL+", with -stream "+streamURL+")")
+	target := fs.String("url", "", "`URL` the clients ask, http only (default "+pollURL+", with -stream "+streamURL+"); "+clientMark+" in it is each client's number, from 0")
+	speaks := fs.String("speaks", dialects[0].name, "`kind` of server: headline, the service or an edge before it; or one that carries what -post publishes to it:\nnchan, centrifugo (unidirectional, -stream only) or mercure (-stream only)")
+	fs.BoolVar(&c.gzip, "gzip", false, "polls accept answers coded with gzip; not for -stream")
 	fs.BoolVar(&c.stream, "stream", false, "the clients open streams of server-sent events, and do not poll; what comes twice or not in order is counted")
 	fs.IntVar(&c.rate, "rate", 10000, "connects per second while ramping up, 0 for as fast as possible")
 	fs.DurationVar(&c.repollDelay, "repoll-delay", 2*time.Second, "rest between an answer and the next poll, or the end of a stream and the next")
@@ -76,6 +89,7 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 	fs.StringVar(&c.post, "post", "", "`URL` to change the headline at (form field body); without it changes are only watched, until Ctrl-C")
 	fs.DurationVar(&c.every, "every", 5*time.Second, "with -post: least time between two changes; with -stream, exactly that")
 	fs.IntVar(&c.changes, "changes", 3, "with -post: number of changes, 0 for until Ctrl-C")
+	fs.IntVar(&c.size, "size", 0, "with -post: `bytes` of each headline's text, padded with words; 0 for about 60")
 	fs.BoolVar(&c.audit, "audit", false, "check each client's sequence until SIGTERM, and write each headline that all have reached,\nand in the end a summary, as a line of JSON on standard output")
 	fs.StringVar(&c.json, "json", "", "write the summary as JSON to this `file`; - is standard output, and the text goes to standard error")
 	c.nats.Flags(fs, "", "`URL` of the NATS server or cluster that sets this group of clients up, until SIGTERM; none, it stands alone")
@@ -106,10 +120,13 @@ func parseConfig(args []string, out io.Writer) (config, error) {
 		}
 	}
 	if err == nil {
-		err = c.validate(*target)
+		err = c.validate(*target, *speaks)
 	}
 	if err != nil {
 		return c, usageError{err}
+	}
+	if c.dialect.foreign {
+		c.settle = settleTime
 	}
 	c.maxBackoff = maxBackoff
 	if c.audit {
@@ -129,7 +146,7 @@ func (c *config) checkMode(fs *flag.FlagSet) error {
 	var err error
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "url", "post", "every", "changes", "json", "stream":
+		case "url", "post", "every", "changes", "size", "json", "stream", "speaks", "gzip":
 			if c.nats.URL != "" {
 				err = fmt.Errorf("-nats and -%s exclude each other: with -nats, the set-up says what to ask", f.Name)
 			}
@@ -158,8 +175,9 @@ func (c *config) checkMode(fs *flag.FlagSet) error {
 	return nil
 }
 
-// validate checks every range and fills in c.url from target.
-func (c *config) validate(target string) error {
+// validate checks every range and fills in c.url from target, and c.dialect by its
+// name.
+func (c *config) validate(target, speaks string) error {
 	const maxClients, maxRate, maxTime = 1_000_000, 1_000_000, 24 * time.Hour
 	for _, f := range []struct {
 		flag          string
@@ -186,12 +204,24 @@ func (c *config) validate(target string) error {
 			return fmt.Errorf("%s %v: must be %v to %v", f.flag, f.got, f.low, maxTime)
 		}
 	}
+	if c.size != 0 && (c.size < minSize || c.size > maxSize) {
+		return fmt.Errorf("-size %d: must be 0, or %d to %d", c.size, minSize, maxSize)
+	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return fmt.Errorf("-log-format %q: must be text or json", c.logFormat)
 	}
 	var err error
 	if c.url, err = parseURL(target); err != nil {
 		return fmt.Errorf("-url %w", err)
+	}
+	if c.dialect, err = findDialect(speaks); err != nil {
+		return fmt.Errorf("-speaks %w", err)
+	}
+	if !c.dialect.polls && !c.stream {
+		return fmt.Errorf("-speaks %s needs -stream: it has no long polls", speaks)
+	}
+	if c.gzip && c.stream {
+		return errors.New("-gzip and -stream exclude each other: an event stream is one body, and each client's would have to be decoded")
 	}
 	if c.post != "" {
 		u, err := url.Parse(c.post)

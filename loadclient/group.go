@@ -127,7 +127,7 @@ func (g *group) newTarget(ctx context.Context, s bus.Setup) (*target, error) {
 	if t == nil || t.url != u.String() || t.connect != s.Connect {
 		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 		defer cancel()
-		if t, err = newTarget(ctx, u, s.Connect, g.cfg.reconnect, false); err != nil {
+		if t, err = newTarget(ctx, g.cfg, u, s.Connect); err != nil {
 			return nil, fmt.Errorf("connect %w", err)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 type headline struct {
 	id   uint64 // 0: posted, and neither the POST's answer nor a delivery has come yet
 	text string
+	// validators are those that foreign servers sent with it, the newest last.
+	validators []*validators
 
 	// Of a change.
 	recipients int      // clients that were to receive it

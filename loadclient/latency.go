@@ -62,15 +62,34 @@ func (l *latency) spread() spread {
 	if l.count == 0 {
 		return spread{}
 	}
-	percentile := func(p float64) millis {
-		// A histogram value stands for a range and may lie past the exact maximum.
-		return min(millis(l.histogram.ValueAtPercentile(p)), millisOf(l.max))
-	}
 	return spread{
 		Min: millisOf(l.min), Avg: millisOf(l.average()),
-		P50: percentile(50), P90: percentile(90), P95: percentile(95), P99: percentile(99),
+		P50: l.within(50), P90: l.within(90), P95: l.within(95), P99: l.within(99),
 		Max: millisOf(l.max),
 	}
+}
+
+// quantiles returns the times within which 0, 1, ... 100 percent of the deliveries
+// were complete, none when nothing was recorded.
+func (l *latency) quantiles() []millis {
+	q := []millis{}
+	for percent := 0; l.count > 0 && percent <= 100; percent++ {
+		q = append(q, l.within(float64(percent)))
+	}
+	return q
+}
+
+// within returns the time within which so many percent of the deliveries were
+// complete. Not for use when nothing was recorded.
+func (l *latency) within(percent float64) millis {
+	switch percent {
+	case 0:
+		return millisOf(l.min)
+	case 100:
+		return millisOf(l.max)
+	}
+	// A histogram value stands for a range and may lie past the exact maximum.
+	return min(millis(l.histogram.ValueAtPercentile(percent)), millisOf(l.max))
 }
 
 // spread is how a set of delivery times is distributed.

@@ -2,9 +2,29 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 )
+
+func TestLatencyQuantiles(t *testing.T) {
+	l := newLatency()
+	if q := l.quantiles(); q == nil || len(q) > 0 {
+		t.Errorf("of nothing: %v, want an empty list", q)
+	}
+	for n := range 1000 {
+		l.record(time.Duration(1000-n) * time.Millisecond)
+	}
+	q := l.quantiles()
+	for percent, want := range map[int]millis{0: 1_000, 1: 10_000, 50: 500_000, 99: 990_000, 100: 1_000_000} {
+		if got := q[percent]; got < want || got > want+want/100 {
+			t.Errorf("%d percent: %v, want %v and no more than a hundredth longer", percent, got, want)
+		}
+	}
+	if len(q) != 101 || !slices.IsSorted(q) {
+		t.Errorf("%d, sorted %v, want 101, sorted", len(q), slices.IsSorted(q))
+	}
+}
 
 func TestLatencySpread(t *testing.T) {
 	const ms = time.Millisecond

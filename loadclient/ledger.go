@@ -27,6 +27,7 @@ type ledger struct {
 	live      []*headline // changes not settled, in the same order
 	ended     []*headline // changes settled since the last call of unshown
 	overall   *latency    // of all settled changes
+	later     *latency    // of those but the first, which may be slower: nothing is warm
 
 	// The last bodies seen and what they say, so that a body is parsed once and
 	// not once a client. More than are in use at a time: polls are answered with a
@@ -41,7 +42,7 @@ type seenBody struct {
 }
 
 func newLedger(deliverWithin time.Duration, watching bool, settled func()) *ledger {
-	return &ledger{deliverWithin: deliverWithin, watching: watching, settled: settled, overall: newLatency()}
+	return &ledger{deliverWithin: deliverWithin, watching: watching, settled: settled, overall: newLatency(), later: newLatency()}
 }
 
 // known returns the headline of a body that was seen before, nil if it was not.
@@ -58,11 +59,11 @@ func (l *ledger) known(body []byte) *headline {
 	return nil
 }
 
-// learn returns the headline of a body that is not known; fault says in what
-// way the answer is bad when err is not nil. recipients counts the started
-// clients whose headline is older than an id.
-func (l *ledger) learn(body []byte, now time.Duration, recipients func(id uint64) int) (h *headline, fault fault, err error) {
-	id, text, changed, err := parseHeadline(body)
+// learn returns the headline of a body that is not known, and whose JSON is as
+// given; fault says in what way the answer is bad when err is not nil. recipients
+// counts the started clients whose headline is older than an id.
+func (l *ledger) learn(body, json []byte, now time.Duration, recipients func(id uint64) int) (h *headline, fault fault, err error) {
+	id, text, changed, err := parseHeadline(json)
 	if err != nil {
 		return nil, torn, err
 	}
@@ -217,6 +218,19 @@ func (l *ledger) expire(now time.Duration) {
 	}
 }
 
+// began returns when the first change began and when the last one did; zero when
+// none has.
+func (l *ledger) began() (first, last time.Duration) {
+	for _, h := range l.changes {
+		at := time.Duration(h.start.Load())
+		if at > 0 && (first == 0 || at < first) {
+			first = at
+		}
+		last = max(last, at)
+	}
+	return first, last
+}
+
 // settleAll settles every change, at the end of a run.
 func (l *ledger) settleAll() {
 	for len(l.live) > 0 {
@@ -229,6 +243,9 @@ func (l *ledger) settle(h *headline) {
 	l.live = slices.DeleteFunc(l.live, func(x *headline) bool { return x == h })
 	l.ended = append(l.ended, h)
 	l.overall.merge(h.latency)
+	if h != l.changes[0] {
+		l.later.merge(h.latency)
+	}
 	h.spread = h.latency.spread()
 	h.latency.histogram = nil // large, and a run may have very many changes
 	if h.settledCh != nil {

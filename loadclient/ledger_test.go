@@ -62,7 +62,7 @@ func (t *ledgerTest) answer(id uint64, text string) *headline {
 	if h := t.known(body); h != nil {
 		return h
 	}
-	h, _, err := t.learn(body, t.now, func(uint64) int { return t.recipients })
+	h, _, err := t.learn(body, body, t.now, func(uint64) int { return t.recipients })
 	if err != nil {
 		t.Fatalf("answer %s: %v", body, err)
 	}
@@ -75,7 +75,7 @@ func (t *ledgerTest) answer(id uint64, text string) *headline {
 func (t *ledgerTest) wantWrong(id uint64, text, want string) {
 	t.Helper()
 	body := fmt.Appendf(nil, `{"id":%d,"body":%q}`, id, text)
-	if _, f, err := t.learn(body, t.now, func(uint64) int { return t.recipients }); f != wrong || err == nil || !strings.Contains(err.Error(), want) {
+	if _, f, err := t.learn(body, body, t.now, func(uint64) int { return t.recipients }); f != wrong || err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("answer %s: %v %v, want wrong with %q", body, f, err, want)
 	}
 	if t.known(body) != nil {
@@ -227,6 +227,34 @@ func TestLedgerKnown(t *testing.T) {
 		if h := lt.known(body); (h != nil) != (id >= more) {
 			t.Errorf("headline %d of %d: known %v", id+1, len(lt.seen)+more, h != nil)
 		}
+	}
+}
+
+// TestLedgerLater checks that the first change is not among the later ones, and when
+// they began.
+func TestLedgerLater(t *testing.T) {
+	lt := newLedgerTest(t, true)
+	if first, last := lt.began(); first != 0 || last != 0 {
+		t.Errorf("before a change: %v, %v", first, last)
+	}
+	lt.post("never posted", 2)
+	for n, at := range []time.Duration{30, 10, 20} {
+		h := lt.post(fmt.Sprint(n), 2)
+		h.begins(at * time.Second)
+		for i := range 2 {
+			lt.receive(h, at*time.Second+time.Duration(i+1)*time.Millisecond)
+		}
+	}
+	if first, last := lt.began(); first != 10*time.Second || last != 30*time.Second {
+		t.Errorf("began %v to %v, want 10s to 30s", first, last)
+	}
+	if lt.overall.count != 6 || lt.later.count != 6 {
+		t.Errorf("%d deliveries, %d later, want 6, 6: the first change has none", lt.overall.count, lt.later.count)
+	}
+	lt.receive(lt.changes[0], time.Minute)
+	lt.settleAll()
+	if lt.overall.count != 7 || lt.later.count != 6 {
+		t.Errorf("%d deliveries, %d later, want 7, 6", lt.overall.count, lt.later.count)
 	}
 }
 

@@ -5,7 +5,8 @@
 // Terms used here:
 //
 //   - a client asks once without last_id (its first answer makes it started),
-//     then polls with the id it knows, rests, and polls again;
+//     then polls with the id it knows, rests, and polls again; of a server that
+//     answers only with what comes, its first request makes it started;
 //   - a headline is an id and its body text, as the service publishes it;
 //   - a change is a headline that clients were waiting for; each client that
 //     gets it is one delivery;
@@ -22,6 +23,10 @@
 // again with Last-Event-ID. -post makes the changes at a steady pace, whether or
 // not the ones before have arrived, which is how a rate is found that a server
 // sustains.
+//
+// With -speaks the server is another one than the headline service or an edge before
+// it, so that servers can be compared: one that carries whatever is published to it.
+// -post is then what publishes to it, and still answers as the headline service does.
 //
 // With -audit it watches what others change, for as long as it is left to, checks
 // each client's sequence of headlines, and exits 0 only when none was sent again,
@@ -194,7 +199,7 @@ func runAudit(ctx context.Context, cfg config, stdout io.Writer, log *slog.Logge
 
 // prepare makes a pool, which the caller closes, and what its clients are to ask.
 func prepare(ctx context.Context, cfg config, log *slog.Logger) (*pool, *target, error) {
-	t, err := newTarget(ctx, cfg.url, cfg.hostport(), cfg.reconnect, cfg.stream)
+	t, err := newTarget(ctx, cfg, cfg.url, cfg.hostport())
 	if err != nil {
 		return nil, nil, fmt.Errorf("-url: %w", err)
 	}

@@ -61,11 +61,13 @@ type result struct {
 	ConnectSeconds float64 `json:"connect_seconds"`
 	Changes        []struct {
 		ID                           uint64
+		Start                        float64 `json:"start_ms"`
 		Recipients, Received, Missed int
 		Min                          float64 `json:"min_ms"`
 		P50                          float64 `json:"p50_ms"`
 		Max                          float64 `json:"max_ms"`
 	}
+	Quantiles    []float64 `json:"quantiles_ms"`
 	Errors       map[string]int
 	Reconnects   int
 	TimeoutsHeld int `json:"timeouts_held"`
@@ -117,6 +119,13 @@ func TestProcess(t *testing.T) {
 		if c.ID != uint64(i+2) || c.Recipients != 200 || c.Received != 200 || c.Missed != 0 || c.Min <= 0 || c.Max < c.P50 || c.P50 < c.Min {
 			t.Errorf("change %d: %+v", i, c)
 		}
+		// Each is made when all wait again, and so have received the one before.
+		if before := r.Changes[max(i-1, 0)]; i == 0 && c.Start != 0 || i > 0 && c.Start < before.Start+before.Max-0.002 {
+			t.Errorf("change %d began at %v ms, after %+v", i, c.Start, before)
+		}
+	}
+	if q := r.Quantiles; len(q) != 101 || q[0] != min(r.Changes[1].Min, r.Changes[2].Min) || q[100] != max(r.Changes[1].Max, r.Changes[2].Max) {
+		t.Errorf("quantiles %v, want 101, from the least time of all changes but the first to the most", q)
 	}
 }
 
@@ -280,6 +289,9 @@ func TestAnswers(t *testing.T) {
 				http.NewResponseController(w).Flush()
 			}
 		}, nil, none},
+		{"gzip", zipped, []string{"-gzip"}, none},
+		{"gzip, 4 KB", zipped, []string{"-gzip", "-size", "4096"}, none},
+		{"64 KB", sized, []string{"-size", "65536"}, none},
 		{"close-delimited", raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n%s"), nil, many},
 		{"HTTP/1.0", raw("HTTP/1.0 200 OK\r\n\r\n%s"), nil, many},
 		{"close-delimited, reconnect", raw("HTTP/1.0 200 OK\r\n\r\n%s"), []string{"-reconnect"}, none},
@@ -345,6 +357,9 @@ func TestBadAnswers(t *testing.T) {
 		}, "status line"},
 		{"not JSON", torn, func(w http.ResponseWriter, _ []byte) {
 			sized(w, []byte("hello"), 0)
+		}, "no JSON object"},
+		{"gzip, which nobody accepts", torn, func(w http.ResponseWriter, body []byte) {
+			zipped(w, body, 0)
 		}, "no JSON object"},
 		{"more than the body", torn, func(w http.ResponseWriter, body []byte) {
 			writeRaw(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s!", len(body), body))
@@ -503,8 +518,8 @@ func TestSummaryKeys(t *testing.T) {
 		got  map[string]any
 		want string
 	}{
-		{"top", top, "changes clients connect_seconds errors ok overall reconnects started timeouts_held url version"},
-		{"change", parts.Changes[0], "avg_ms id max_ms min_ms missed p50_ms p90_ms p95_ms p99_ms received recipients"},
+		{"top", top, "changes clients connect_seconds errors ok overall quantiles_ms reconnects started timeouts_held url version"},
+		{"change", parts.Changes[0], "avg_ms id max_ms min_ms missed p50_ms p90_ms p95_ms p99_ms received recipients start_ms"},
 		{"overall", parts.Overall, percentiles},
 		{"errors", parts.Errors, "connect reset status timeout torn wrong"},
 	} {

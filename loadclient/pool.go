@@ -71,7 +71,7 @@ type pool struct {
 	faults       [faults]int
 	complaints   [faults]rate.Sometimes
 	reconnects   int           // connections the server closed that were meant to be persistent
-	timeoutsHeld int           // {} answers
+	timeoutsHeld int           // answers without a headline
 	waitingCh    chan struct{} // closed when all clients wait for a change; nil: nobody asked
 	stopping     bool
 	endErr       error // why the loop ended, nil when stopped

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 func newIdlePool(tb testing.TB, clients int, url string, flags ...string) *pool {
 	tb.Helper()
 	p := newUnsetPool(tb, clients, append([]string{"-url", url}, flags...)...)
-	target, err := newTarget(tb.Context(), p.cfg.url, p.cfg.hostport(), p.cfg.reconnect, p.cfg.stream)
+	target, err := newTarget(tb.Context(), p.cfg, p.cfg.url, p.cfg.hostport())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -49,10 +50,11 @@ type deliveryTest struct {
 	n       int
 }
 
-func newDeliveryTest(tb testing.TB) *deliveryTest {
+func newDeliveryTest(tb testing.TB, flags ...string) *deliveryTest {
 	tb.Helper()
 	// With no rest, a delivery also writes the next poll.
-	d := &deliveryTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/", "-repoll-delay", "0s", "-repoll-jitter", "0s")}
+	flags = append([]string{"-repoll-delay", "0s", "-repoll-jitter", "0s"}, flags...)
+	d := &deliveryTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/c{client}", flags...)}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		tb.Fatal(err)
@@ -61,7 +63,15 @@ func newDeliveryTest(tb testing.TB) *deliveryTest {
 	tb.Cleanup(func() { unix.Close(d.server) })
 	for i := range d.answers {
 		body := fmt.Sprintf(`{"id": %d, "body": "Flight 123 arriving in terminal A."}`+"\n", i+1)
-		d.answers[i] = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Tue, 24 Sep 2013 01:43:45 GMT\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Tue, 24 Sep 2013 01:43:45 GMT\r\n"
+		if d.cfg.dialect.foreign {
+			head += fmt.Sprintf("Last-Modified: Tue, 24 Sep 2013 01:43:4%d GMT\r\nEtag: 0\r\n", i)
+		}
+		if d.cfg.gzip {
+			head += "Content-Encoding: gzip\r\n"
+			body = gzipped(body)
+		}
+		d.answers[i] = fmt.Appendf(nil, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
 	}
 	d.plug(0, fds[1])
 	d.request(0)
@@ -86,12 +96,16 @@ func (d *deliveryTest) deliver(tb testing.TB) {
 }
 
 func TestDeliveryAllocs(t *testing.T) {
-	d := newDeliveryTest(t)
-	if n := testing.AllocsPerRun(1000, func() { d.deliver(t) }); n != 0 {
-		t.Errorf("%v allocations a delivery, want 0", n)
-	}
-	if h := d.ledger.live[0]; h.received < 500 || d.faults != [faults]int{} {
-		t.Errorf("%d received, faults %v", h.received, d.faults)
+	for _, flags := range []string{"", "-gzip", "-speaks nchan", "-speaks nchan -gzip"} {
+		t.Run(flags, func(t *testing.T) {
+			d := newDeliveryTest(t, strings.Fields(flags)...)
+			if n := testing.AllocsPerRun(1000, func() { d.deliver(t) }); n != 0 {
+				t.Errorf("%v allocations a delivery, want 0", n)
+			}
+			if h := d.ledger.live[0]; h.received < 500 || d.faults != [faults]int{} {
+				t.Errorf("%d received, faults %v", h.received, d.faults)
+			}
+		})
 	}
 }
 
@@ -130,6 +144,10 @@ func TestRequest(t *testing.T) {
 		{"poll", "http://127.0.0.1:1/headline/value/", nil, true, "GET /headline/value/?last_id=7 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
 		{"poll, URL with a query", "http://127.0.0.1:1/v?a=b%20c", nil, true, "GET /v?a=b%20c&last_id=7 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
 		{"no path", "http://127.0.0.1:1", nil, false, "GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
+		{"gzip", "http://127.0.0.1:1/", []string{"-gzip"}, false, "GET / HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "Accept-Encoding: gzip\r\n\r\n"},
+		{"a number a client", "http://127.0.0.1:1/{client}?c={client}&%7Bclient%7D", nil, true, "GET /0?c=0&0&last_id=7 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
+		{"a number a client at the end", "http://127.0.0.1:1/c{client}", nil, false, "GET /c0 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
+		{"nchan", "http://127.0.0.1:1/c", []string{"-speaks", "nchan"}, true, "GET /c HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + fields + "\r\n"},
 		{"reconnect", "http://127.0.0.1:1/", []string{"-reconnect"}, true, "GET /?last_id=7 HTTP/1.0\r\nHost: 127.0.0.1:1\r\n" + fields + "Connection: close\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,6 +17,10 @@ import (
 // many are, the next waits, and the changes come at a lower rate than they were to.
 const maxPosts = 64
 
+// settleTime is given to a foreign server before the first change: it may still be
+// taking in the clients, and does not say when it has.
+const settleTime = time.Second
+
 // poster changes the headline and waits until the clients have it. One
 // goroutine's.
 type poster struct {
@@ -52,8 +56,8 @@ func (s *poster) askHeadline(ctx context.Context) (code int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.requestTimeout)
 	defer cancel()
 	value := s.cfg.url.String()
-	if s.cfg.stream {
-		value = s.cfg.post // a stream has no end
+	if s.cfg.stream || s.cfg.dialect.foreign || len(cutTarget(s.cfg.url)) > 1 {
+		value = s.cfg.post // a stream has no end, and so has a poll that is told nothing
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, value, nil)
 	if err != nil {
@@ -77,6 +81,9 @@ func (s *poster) run(ctx context.Context) error {
 		if err := s.awaitWaiting(ctx); err != nil {
 			return err
 		}
+		if n == 1 && !sleep(ctx, s.cfg.settle) {
+			return ctx.Err()
+		}
 		began = time.Now()
 		if err := s.change(ctx, s.text(n)); err != nil {
 			return fmt.Errorf("make change %d: %w", n, err)
@@ -91,6 +98,9 @@ func (s *poster) run(ctx context.Context) error {
 func (s *poster) runSteadily(ctx context.Context) error {
 	if err := s.awaitWaiting(ctx); err != nil {
 		return err
+	}
+	if !sleep(ctx, s.cfg.settle) {
+		return ctx.Err()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -174,8 +184,10 @@ func (s *poster) change(ctx context.Context, text string) error {
 	}
 }
 
+// text is the text of change number n, which no other of this run or another has.
 func (s *poster) text(n int) string {
-	return fmt.Sprintf("Headline %d of run %s: Flight %d arriving in terminal %c.", n, s.name, 100+rand.N(900), 'A'+rand.N(6))
+	text := fmt.Sprintf("Headline %d of run %s: Flight %d arriving in terminal %c.", n, s.name, 100+rand.N(900), 'A'+rand.N(6))
+	return padded(text, s.cfg.size, uint64(n))
 }
 
 // post changes the headline to text and returns its id. firstByte is called
@@ -201,7 +213,7 @@ func (s *poster) post(ctx context.Context, text string, firstByte func()) (id ui
 		return 0, fmt.Errorf("POST %s: %w", s.cfg.post, err)
 	}
 	if !changed || got != text {
-		return 0, fmt.Errorf("POST %s: posted %q, answered %.80q", s.cfg.post, text, body)
+		return 0, fmt.Errorf("POST %s: posted %.80q, answered %.80q", s.cfg.post, text, body)
 	}
 	return id, nil
 }

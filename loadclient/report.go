@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,14 +20,18 @@ type summary struct {
 	Changes        []changeSummary `json:"changes"`
 	Streams        *streamSummary  `json:"streams,omitempty"` // nil without -stream
 	Overall        spread          `json:"overall"`           // of all deliveries
-	Errors         map[string]int  `json:"errors"`            // by fault
-	Reconnects     int             `json:"reconnects"`
-	TimeoutsHeld   int             `json:"timeouts_held"` // {} answers
-	OK             bool            `json:"ok"`
+	// Quantiles are the delivery times at 0, 1, ... 100 percent of all changes but
+	// the first, which finds nothing warm; of that one when it is the only one.
+	Quantiles    []millis       `json:"quantiles_ms"`
+	Errors       map[string]int `json:"errors"` // by fault
+	Reconnects   int            `json:"reconnects"`
+	TimeoutsHeld int            `json:"timeouts_held"` // answers without a headline: {}, 304 or 408
+	OK           bool           `json:"ok"`
 }
 
 type changeSummary struct {
-	ID         uint64 `json:"id"` // 0: not known
+	ID         uint64 `json:"id"`       // 0: not known
+	Start      millis `json:"start_ms"` // since the first start of all changes; 0 when it never began
 	Recipients int    `json:"recipients"`
 	Received   int    `json:"received"`
 	Missed     int    `json:"missed"`
@@ -53,15 +56,8 @@ func (p *pool) streamSummary() *streamSummary {
 		Messages: p.deliveries, KeepAlives: p.keepAlives,
 		Gaps: p.order.gaps, Repeats: p.order.repeats, Reorders: p.order.reorders,
 	}
-	var starts []int64
-	for _, h := range p.ledger.changes {
-		if at := h.start.Load(); at > 0 {
-			starts = append(starts, at)
-		}
-	}
-	if len(starts) > 0 {
-		s.PostingSeconds = time.Duration(slices.Max(starts) - slices.Min(starts)).Seconds()
-	}
+	first, last := p.ledger.began()
+	s.PostingSeconds = (last - first).Seconds()
 	return s
 }
 
@@ -75,6 +71,7 @@ func (p *pool) summary() *summary {
 		Started:      p.started,
 		Changes:      []changeSummary{},
 		Overall:      p.ledger.overall.spread(),
+		Quantiles:    p.ledger.overall.quantiles(),
 		Errors:       map[string]int{},
 		Reconnects:   p.reconnects,
 		TimeoutsHeld: p.timeoutsHeld,
@@ -85,8 +82,13 @@ func (p *pool) summary() *summary {
 	if p.started == len(p.clients) {
 		s.ConnectSeconds = float64((p.startedAt - p.beganAt).Milliseconds()) / 1000
 	}
+	if p.ledger.later.count > 0 {
+		s.Quantiles = p.ledger.later.quantiles()
+	}
+	first, _ := p.ledger.began()
 	for _, h := range p.ledger.changes {
-		s.Changes = append(s.Changes, changeSummary{h.id, h.recipients, h.received, h.missed(), h.spread})
+		start := max(time.Duration(h.start.Load())-first, 0)
+		s.Changes = append(s.Changes, changeSummary{h.id, millisOf(start), h.recipients, h.received, h.missed(), h.spread})
 	}
 	for f := range faults {
 		s.Errors[f.String()] = p.faults[f]

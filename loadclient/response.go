@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 const (
@@ -22,6 +25,9 @@ type response struct {
 	body       []byte // valid until the parser's next use or the input's next change
 	persistent bool   // the connection can carry another request
 	size       int    // bytes of input the response took
+	gzip       bool   // the body is coded so
+	// etag and modified are its validators, nil when absent; valid as body is.
+	etag, modified []byte
 }
 
 // responseParser parses responses to GET requests (RFC 9112). It keeps no
@@ -33,7 +39,7 @@ type responseParser struct {
 }
 
 // parse returns the response at the start of b, errPartial when its end is not
-// there yet, or what is wrong with it. Interim responses (1xx) before it are
+// there yet, with the size it will have if that is known, or what is wrong with it. Interim responses (1xx) before it are
 // skipped. ended says that the server has closed its side after b, which is
 // the only end that some responses have. Allocates nothing in the good case
 // once the memory for chunked bodies has grown.
@@ -66,7 +72,10 @@ func parseHeads(b []byte) (h head, size int, err error) {
 
 // parseBody finds the body's end by RFC 9112 §6.3; it begins at b[start].
 func (p *responseParser) parseBody(h head, b []byte, start int, ended bool) (response, error) {
-	r := response{status: h.status, persistent: h.persistent(), size: start}
+	r := response{
+		status: h.status, persistent: h.persistent(), size: start,
+		gzip: h.gzip, etag: h.etag, modified: h.modified,
+	}
 	rest := b[start:]
 	switch {
 	case h.status == 204 || h.status == 304:
@@ -79,7 +88,7 @@ func (p *responseParser) parseBody(h head, b []byte, start int, ended bool) (res
 		r.size += size
 	case h.length >= 0:
 		if len(rest) < h.length {
-			return response{}, errPartial
+			return response{size: start + h.length}, errPartial
 		}
 		r.body = rest[:h.length]
 		r.size += h.length
@@ -145,6 +154,22 @@ func (p *responseParser) unchunk(b []byte) (size int, err error) {
 	}
 }
 
+// gunzip decodes a body, which takes no more memory than one that was not coded.
+func gunzip(body []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("decode the body: %w", err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("decode the body: %w", err)
+	case len(plain) > maxBody:
+		return nil, errBodySize
+	}
+	return plain, nil
+}
+
 // chunkLength reads the hex number a chunk size line begins with.
 func chunkLength(line []byte) (int, error) {
 	digits, extension, _ := bytes.Cut(line, semicolon)
@@ -178,8 +203,8 @@ var (
 	semicolon   = []byte(";")
 )
 
-// head is what a response's head says about where it ends, and whether it is a
-// stream of events.
+// head is what a response's head says about where it ends, what it carries, and
+// which version of that.
 type head struct {
 	status    int
 	minor     int // of the version, HTTP/1.minor
@@ -188,6 +213,9 @@ type head struct {
 	closing   bool // Connection: close
 	keepAlive bool // Connection: keep-alive, which HTTP/1.0 needs to be persistent
 	events    bool // Content-Type: text/event-stream
+	gzip      bool // Content-Encoding: gzip
+	// ETag and Last-Modified as they are, nil when absent; part of the input.
+	etag, modified []byte
 }
 
 // persistent follows RFC 9112 §9.3.
@@ -271,6 +299,18 @@ func (h *head) field(line []byte) error {
 			media, _, _ := bytes.Cut(value, semicolon)
 			h.events = bytes.EqualFold(bytes.TrimRight(media, " \t"), eventStream)
 		}
+	case len(contentEncoding):
+		if bytes.EqualFold(name, contentEncoding) {
+			h.gzip = bytes.EqualFold(value, gzipToken)
+		}
+	case len(etag):
+		if bytes.EqualFold(name, etag) {
+			h.etag = value
+		}
+	case len(lastModified):
+		if bytes.EqualFold(name, lastModified) {
+			h.modified = value
+		}
 	case len(connection):
 		if bytes.EqualFold(name, connection) {
 			h.connection(value)
@@ -294,6 +334,10 @@ var (
 	chunked          = []byte("chunked")
 	contentType      = []byte("Content-Type")
 	eventStream      = []byte("text/event-stream")
+	contentEncoding  = []byte("Content-Encoding")
+	gzipToken        = []byte("gzip")
+	etag             = []byte("ETag")
+	lastModified     = []byte("Last-Modified")
 	connection       = []byte("Connection")
 	closeToken       = []byte("close")
 	keepAliveToken   = []byte("keep-alive")

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -197,4 +198,78 @@ func FuzzParseResponse(f *testing.F) {
 			t.Fatalf("%q: got %d %q, net/http %+v %q, %v", in, whole.status, whole.body, std, body, err)
 		}
 	})
+}
+
+func TestGunzip(t *testing.T) {
+	whole := gzipped("hello")
+	for _, tt := range []struct{ name, in, want, err string }{
+		{"whole", whole, "hello", ""},
+		{"two members", whole + gzipped(" there"), "hello there", ""},
+		{"largest", gzipped(strings.Repeat("x", maxBody)), strings.Repeat("x", maxBody), ""},
+		{"larger", gzipped(strings.Repeat("x", maxBody+1)), "", "body of more than"},
+		{"cut", whole[:len(whole)-3], "", "decode the body: unexpected EOF"},
+		{"spoilt", whole[:len(whole)-8] + "01234567", "", "decode the body: gzip: invalid checksum"},
+		{"plain", "hello, hello, hello", "", "decode the body: gzip: invalid header"},
+		{"empty", "", "", "decode the body: EOF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := gunzip([]byte(tt.in))
+			if string(got) != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %.80q, %v, want %.80q, %q", got, err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+// gzipped returns text coded with gzip.
+func gzipped(text string) string {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err == nil {
+		_, err = io.WriteString(w, text)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// TestParseResponseFields checks what a response says of its body.
+func TestParseResponseFields(t *testing.T) {
+	const modified = "Fri, 27 Nov 2026 11:45:30 GMT"
+	for _, tt := range []struct {
+		name, fields, etag, modified string
+		gzip                         bool
+	}{
+		{"none", "", "", "", false},
+		{"nchan's", "Last-Modified: " + modified + "\r\nEtag: 0\r\n", "0", modified, false},
+		{"other case", "last-modified:" + modified + "\r\nETAG:\t\"a\" \r\n", `"a"`, modified, false},
+		{"gzip", "content-encoding: GZIP\r\n", "", "", true},
+		{"another coding", "Content-Encoding: br\r\n", "", "", false},
+		{"names as long", "Date: x\r\nX-Modifiedfor: y\r\nX-Content-Encod: gzip\r\n", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			splits("HTTP/1.1 200 OK\r\n"+tt.fields+"Content-Length: 1\r\n\r\nx", func(split string, r response, err error) {
+				if err != nil || string(r.etag) != tt.etag || string(r.modified) != tt.modified || r.gzip != tt.gzip {
+					t.Errorf("%s: got %q, %q, gzip %v, %v, want %q, %q, %v", split, r.etag, r.modified, r.gzip, err, tt.etag, tt.modified, tt.gzip)
+				}
+			})
+		})
+	}
+}
+
+// TestParseResponseSize checks that the size of a response that is not whole is
+// told as soon as it is known.
+func TestParseResponseSize(t *testing.T) {
+	const in = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+	for n := range len(in) {
+		want := 0
+		if n >= len(in)-5 {
+			want = len(in)
+		}
+		var p responseParser
+		if r, err := p.parse([]byte(in[:n]), false); err != errPartial || r.size != want {
+			t.Errorf("%q: size %d, %v, want %d, errPartial", in[:n], r.size, err, want)
+		}
+	}
 }

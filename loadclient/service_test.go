@@ -49,6 +49,12 @@ func sized(w http.ResponseWriter, body []byte, _ int) {
 	w.Write(body)
 }
 
+// zipped answers with gzip whoever asks.
+func zipped(w http.ResponseWriter, body []byte, _ int) {
+	w.Header().Set("Content-Encoding", "gzip")
+	sized(w, []byte(gzipped(string(body))), 0)
+}
+
 // raw answers with the bytes that format and the body make, then closes.
 func raw(format string) func(w http.ResponseWriter, body []byte, poll int) {
 	return func(w http.ResponseWriter, body []byte, _ int) {

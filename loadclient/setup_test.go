@@ -22,7 +22,7 @@ func newSetUpTest(t *testing.T, clients int, flags ...string) *setUpTest {
 	for i := range st.targets {
 		var err error
 		u := &url.URL{Scheme: "http", Host: "headline.example", Path: "/"}
-		if st.targets[i], err = newTarget(t.Context(), u, listening(t), false, false); err != nil {
+		if st.targets[i], err = newTarget(t.Context(), st.cfg, u, listening(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// maxSpare bounds the memory, in bytes, that a stream keeps for the parts of events
+// to come while it has none.
+const maxSpare = 4 << 10
+
 // order counts the headlines that did not come once each and in the order of their
 // ids.
 type order struct {
@@ -54,6 +58,9 @@ func (p *pool) streamed(i int32, b []byte) (more bool) {
 		c.framing = newFraming(h)
 		p.timers.remove(i)
 		p.succeed(c)
+		if d := p.cfg.dialect; d.foreign && !d.greets {
+			p.startBlank(c)
+		}
 		p.enter(i, streaming)
 		b = b[size:]
 	}
@@ -100,26 +107,33 @@ func (p *pool) events(i int32, b []byte, now time.Duration) (more bool) {
 		return p.breakOff(i, torn, fmt.Errorf("event of more than %d bytes", maxBody))
 	}
 	c.partial = append(c.partial[:0], b...)
+	if len(b) == 0 && cap(c.partial) > maxSpare {
+		c.partial = nil
+	}
 	return true
 }
 
 // event handles an event that came at now. It reports whether the stream goes on.
 func (p *pool) event(i int32, e event, now time.Duration) (more bool) {
 	c := &p.clients[i]
-	h := p.ledger.known(e.data)
-	if h == nil {
-		var f fault
-		var err error
-		if h, f, err = p.ledger.learn(e.data, now, p.olderThan); err != nil {
-			return p.breakOff(i, f, err)
-		}
+	h, f, err := p.read(e.data, false, now)
+	if err != nil {
+		return p.breakOff(i, f, err)
 	}
-	if h == noChange {
+	d := p.cfg.dialect
+	if d.foreign {
+		p.startBlank(c)
+	}
+	switch {
+	case h == noChange && d.unwrap != nil: // a message of another kind
+		return true
+	case h == noChange:
 		return p.breakOff(i, torn, errors.New("event without a headline"))
-	}
-	// Last-Event-ID is to say which headline the client has.
-	if id := strconv.AppendUint(p.idBuf[:0], h.id, 10); string(e.id) != string(id) {
-		return p.breakOff(i, wrong, fmt.Errorf("headline %s in an event with id %q", id, e.id))
+	case !d.foreign:
+		// Last-Event-ID is to say which headline the client has.
+		if id := strconv.AppendUint(p.idBuf[:0], h.id, 10); string(e.id) != string(id) {
+			return p.breakOff(i, wrong, fmt.Errorf("headline %s in an event with id %q", id, e.id))
+		}
 	}
 	if !c.started {
 		p.audited(c, h, now)
@@ -129,7 +143,7 @@ func (p *pool) event(i int32, e event, now time.Duration) (more bool) {
 		p.countStarted(now)
 		return true
 	}
-	if h.id != c.id+1 {
+	if c.id > 0 && h.id != c.id+1 {
 		p.disordered(i, h)
 	}
 	if h.id <= c.id {

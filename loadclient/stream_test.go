@@ -189,9 +189,9 @@ type streamTest struct {
 	server int
 }
 
-func newStreamTest(tb testing.TB, head string) *streamTest {
+func newStreamTest(tb testing.TB, head string, flags ...string) *streamTest {
 	tb.Helper()
-	st := &streamTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/", "-stream")}
+	st := &streamTest{pool: newIdlePool(tb, 1, "http://127.0.0.1:1/", append(flags, "-stream")...)}
 	ours, theirs := pair(tb)
 	fd, err := unix.Dup(ours) // that of the pool, which closes it
 	if err != nil {
@@ -318,22 +318,40 @@ func TestStreamFaults(t *testing.T) {
 
 // TestStreamRequest pins what a client sends, first and to go on.
 func TestStreamRequest(t *testing.T) {
-	p := newIdlePool(t, 1, "http://127.0.0.1:1/events/?a=b", "-stream")
 	const first = "GET /events/?a=b HTTP/1.1\r\nHost: 127.0.0.1:1\r\nUser-Agent: marquee-loadclient\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n"
 	for _, tt := range []struct {
-		name    string
-		last    uint64
-		hasLast bool
-		want    string
+		name, speaks string
+		last         uint64
+		hasLast      bool
+		want         string
 	}{
-		{"first", 0, false, first + "\r\n"},
-		{"after a message", 41, true, first + "Last-Event-ID: 41\r\n\r\n"},
+		{"first", "headline", 0, false, first + "\r\n"},
+		{"after a message", "headline", 41, true, first + "Last-Event-ID: 41\r\n\r\n"},
+		{"foreign, after a message", "nchan", 41, true, first + "\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := p.target.appendRequest(nil, tt.last, tt.hasLast); string(got) != tt.want {
+			p := newIdlePool(t, 1, "http://127.0.0.1:1/events/?a=b", "-stream", "-speaks", tt.speaks)
+			if got := p.target.appendRequest(nil, 0, &client{id: tt.last, started: tt.hasLast}); string(got) != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestStreamSpare gives a stream events of many sizes in two parts: no more memory
+// stays than some.
+func TestStreamSpare(t *testing.T) {
+	st := newStreamTest(t, strings.ReplaceAll(streamHead, "Transfer-Encoding: chunked\r\n", ""))
+	for n, size := range []int{10, 1000, maxSpare, 64 << 10, 100} {
+		event := fmt.Sprintf("id: %d\ndata: {\"id\": %d, \"body\": \"%s\"}\n\n", n+1, n+1, strings.Repeat("x", size))
+		st.send(t, event[:len(event)-5])
+		if got := len(st.clients[0].partial); got != len(event)-5 {
+			t.Errorf("%d bytes: %d are kept until the rest comes, want %d", size, got, len(event)-5)
+		}
+		st.send(t, event[len(event)-5:])
+		if got := cap(st.clients[0].partial); got > maxSpare || st.deliveries != n {
+			t.Errorf("%d bytes: memory for %d stays, %d deliveries, want at most %d, %d", size, got, st.deliveries, maxSpare, n)
+		}
 	}
 }
 
