@@ -176,23 +176,13 @@ func (m *race) turn(ctx context.Context, c *contender, w *raceWorkload, n int) e
 	return nil
 }
 
-// publish writes the report and draws the pictures.
-func (m *race) publish() (err error) {
+// publish writes the report, with all samples, as tables, in pictures, and in short.
+func (m *race) publish() error {
 	dir := m.config.out
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the directory for the report: %w", err)
+	if err := m.report.publish(dir); err != nil {
+		return err
 	}
 	if err := writeJSON(filepath.Join(dir, "race.json"), m.report); err != nil {
-		return err
-	}
-	file, err := os.Create(filepath.Join(dir, "race.md"))
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	if err := errors.Join(m.report.markdown(file), file.Close()); err != nil {
-		return err
-	}
-	if err := m.report.draw(dir); err != nil {
 		return err
 	}
 	if err := m.report.write(m.stdout); err != nil {

@@ -18,8 +18,8 @@ func raceDrawCommand(stdout, stderr io.Writer) *ffcli.Command {
 	var file, dir string
 	return subcommand(stderr, "race-draw", "write the tables and pictures of a race again",
 		func(set *flag.FlagSet) {
-			set.StringVar(&file, "json", "out/race.json", "read the race's samples from `file`")
-			set.StringVar(&dir, "out", "out", "write race.md and the pictures into `directory`")
+			set.StringVar(&file, "json", "out/race/race.json", "read the race's samples from `file`")
+			set.StringVar(&dir, "out", "out/race", "write race.md and the pictures into `directory`")
 		},
 		func(context.Context) error {
 			r, err := readRace(file)
