@@ -45,6 +45,9 @@ type contender struct {
 	tls     bool // streams by TLS
 	each    bool // a channel for each client, see channelEach
 	maxBody int  // bytes of the longest headline
+	// pace is how many clients a second come, and come back with their next poll, to
+	// one that does not bear them all at once; 0 for one that does.
+	pace int
 	// find says what would start: its version, and what differs from how it starts
 	// by default, a line each. The error says what is not installed and how to get it.
 	find func() (version string, settings []string, err error)
@@ -84,7 +87,8 @@ type entrant struct {
 func contenders(dir string) []*contender {
 	peers := filepath.Join(dir, "peers")
 	return []*contender{
-		floorContender(),
+		floorContender(raceFloor, false),
+		floorContender(raceURing, true),
 		marqueeContender("marquee", dir, 2),
 		marqueeContender("marquee, 1 loop", dir, 1),
 		nchanContender(),

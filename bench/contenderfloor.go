@@ -2,24 +2,30 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 )
 
-// floorContender is the floor, with two threads.
-func floorContender() *contender {
+// floorContender is the floor, with two threads, that sends by write(2) or through
+// io_uring.
+func floorContender(name string, uring bool) *contender {
+	how := "one write(2) a delivery"
+	if uring {
+		how = fmt.Sprintf("io_uring, %d sends a system call", ringEntries)
+	}
 	return &contender{
-		name: "floor", polls: true, streams: true, maxBody: 4 << 10,
-		find: func() (string, []string, error) { return version, []string{"2 threads"}, nil },
+		name: name, polls: true, streams: true, maxBody: 4 << 10,
+		find: func() (string, []string, error) { return version, []string{"2 threads", how}, nil },
 		start: func(ctx context.Context, stderr io.Writer, _ arena) (*entrant, error) {
 			e, err := newEntrant("headline")
 			if err != nil {
 				return nil, err
 			}
 			var addr string
-			if e.process, addr, err = startFloor(ctx, stderr, 2); err != nil {
+			if e.process, addr, err = startFloor(ctx, stderr, 2, uring); err != nil {
 				return e.abandon(err)
 			}
 			// It has one headline for all.

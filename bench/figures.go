@@ -142,7 +142,7 @@ func newMeasurement(stderr io.Writer, config figuresConfig) *measurement {
 
 // raceFloor measures deliveries by the floor at the i-th size.
 func (m *measurement) raceFloor(ctx context.Context, i int) (err error) {
-	p, addr, err := startFloor(ctx, m.stderr, m.config.loops)
+	p, addr, err := startFloor(ctx, m.stderr, m.config.loops, false)
 	if err != nil {
 		return err
 	}
@@ -308,13 +308,14 @@ func (m *measurement) hold(ctx context.Context, s *stack, n int, every time.Dura
 	return load, nil
 }
 
-// startFloor starts a floor in a process of its own and returns its address.
-func startFloor(ctx context.Context, stderr io.Writer, threads int) (*process, string, error) {
+// startFloor starts a floor in a process of its own, which sends through io_uring if
+// uring says so, and returns its address.
+func startFloor(ctx context.Context, stderr io.Writer, threads int, uring bool) (*process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", fmt.Errorf("find own executable: %w", err)
 	}
-	p, at, err := startServer(ctx, childLog(stderr), program{path: self, args: []string{"floor", "-threads", strconv.Itoa(threads)}})
+	p, at, err := startServer(ctx, childLog(stderr), program{path: self, args: []string{"floor", "-threads", strconv.Itoa(threads), "-uring=" + strconv.FormatBool(uring)}})
 	return p, at.Listen, err
 }
 

@@ -23,6 +23,10 @@ const (
 	pushpinLib    = "/usr/lib/pushpin"
 )
 
+// pushpinPace is how many clients a second Pushpin is given: of 1,000 that came at
+// once many got 502.
+const pushpinPace = 1000
+
 // probeTimeout is how long a poll may take that shows that Pushpin is ready. A poll
 // that came too early may be lost.
 const probeTimeout = time.Second
@@ -35,12 +39,20 @@ var pushpinRates = [][2]string{
 	{"log_level", "1"},            // no line for each request
 }
 
+// zurlLimits are the settings that limit how much Pushpin asks the feed at a time,
+// likewise.
+var zurlLimits = [][2]string{
+	{"max_open_requests", "50000"},
+	{"in_hwm", "100000"}, // messages that wait between the processes
+	{"out_hwm", "100000"},
+}
+
 // pushpinContender is Pushpin, of the package, in front of the feed. Tuned, it has no
 // limit on the rate of deliveries; otherwise it is as shipped, but for what makes it
 // possible to run it apart.
 func pushpinContender(name string, tuned bool) *contender {
 	return &contender{
-		name: name, polls: true, streams: true, tls: true, each: true, maxBody: 64 << 10,
+		name: name, polls: true, streams: true, tls: true, each: true, maxBody: 64 << 10, pace: pushpinPace,
 		find: func() (string, []string, error) {
 			for _, program := range []string{"pushpin", "zurl"} {
 				if _, err := exec.LookPath(program); err != nil {
@@ -48,10 +60,13 @@ func pushpinContender(name string, tuned bool) *contender {
 				}
 			}
 			version, err := firstLine("pushpin", "--version")
-			settings := []string{"zurl: deny empty"}
+			settings := []string{fmt.Sprintf("clients come and poll again at most %d a second", pushpinPace), "zurl: deny empty"}
 			if tuned {
 				for _, rate := range pushpinRates {
 					settings = append(settings, strings.Join(rate[:], "="))
+				}
+				for _, limit := range zurlLimits {
+					settings = append(settings, "zurl: "+strings.Join(limit[:], "="))
 				}
 			}
 			return strings.TrimPrefix(version, "pushpin "), settings, err
@@ -111,9 +126,13 @@ func (e *entrant) configurePushpin(addrs []string, a arena, tuned bool) error {
 		`(?m)^push_in_http_port=.*`, "push_in_http_port=" + controlPort,
 		`tcp://127\.0\.0\.1:556`, "ipc://" + e.file("run") + "/spec-",
 	}
+	zurl := []string{`(?m)^deny=.*`, "deny="}
 	if tuned {
 		for _, rate := range pushpinRates {
 			settings = append(settings, `(?m)^`+rate[0]+`=.*`, strings.Join(rate[:], "="))
+		}
+		for _, limit := range zurlLimits {
+			zurl = append(zurl, `(?m)^`+limit[0]+`=.*`, strings.Join(limit[:], "="))
 		}
 	}
 	if a.cert != nil {
@@ -133,8 +152,7 @@ func (e *entrant) configurePushpin(addrs []string, a arena, tuned bool) error {
 		edit(pushpinConfig, e.file("pushpin.conf"), settings...),
 		edit(pushpinLib+"/internal.conf", e.file("lib/internal.conf"),
 			`ipc:///var/run/zurl/zurl-`, "ipc://{rundir}/{ipc_prefix}zurl-"),
-		edit(pushpinLib+"/runner/zurl.conf.template", e.file("lib/runner/zurl.conf.template"),
-			`(?m)^deny=.*`, "deny="),
+		edit(pushpinLib+"/runner/zurl.conf.template", e.file("lib/runner/zurl.conf.template"), zurl...),
 	)
 }
 

@@ -69,6 +69,10 @@ const (
 	streamOne = "stream"
 	streamTen = "stream 10/s"
 	herd      = "herd"
+
+	// Where system calls are counted.
+	tracedPoll   = "long poll, traced"
+	tracedStream = "stream, traced"
 )
 
 const (

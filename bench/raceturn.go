@@ -23,6 +23,8 @@ type raceTurn struct {
 	feed    *feed
 	entrant *entrant
 	pids    []int // of the entrant, as found last
+	pace    int   // of the contender
+	changes int   // that are measured
 
 	mu       sync.Mutex
 	load     *process  // nil until it has begun
@@ -47,7 +49,10 @@ const (
 )
 
 // changeLast is the number of the last change of a turn.
-func (t *raceTurn) changeLast() int { return changeFirst + t.workload.changes }
+func (t *raceTurn) changeLast() int { return changeFirst + t.changes }
+
+// pacedChanges are measured of polls that come back at a contender's pace.
+const pacedChanges = 2
 
 // run starts the contender, has the load come, and stops both.
 func (t *raceTurn) run(ctx context.Context, c *contender, cert *certificate) (err error) {
@@ -55,6 +60,10 @@ func (t *raceTurn) run(ctx context.Context, c *contender, cert *certificate) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, t.feed.close()) }()
+	t.pace, t.changes = c.pace, t.workload.changes
+	if t.pace > 0 && !t.workload.stream {
+		t.changes = min(t.changes, pacedChanges) // it takes long until all poll again
+	}
 	a := arena{feed: t.feed}
 	if t.workload.tls {
 		a.cert = cert
@@ -105,7 +114,7 @@ func (t *raceTurn) plain(ctx context.Context) error {
 	if t.trace != nil { // the load did not get to its last change
 		return errors.Join(complaint, t.trace.process.stop())
 	}
-	if context.Cause(ctx) != nil || len(result.Changes) < 1+t.workload.changes || t.err != nil {
+	if context.Cause(ctx) != nil || len(result.Changes) < 1+t.changes || t.err != nil {
 		return errors.Join(t.err, complaint, context.Cause(ctx))
 	}
 	// That some deliveries were lost is a result, too.
@@ -124,17 +133,21 @@ func (t *raceTurn) arguments() []string {
 	if w.each {
 		channel = channelEach
 	}
-	rate, rest, jitter := 20000, "100ms", "200ms"
-	if w.rush {
+	rate, rest, jitter := 20000, 100*time.Millisecond, 200*time.Millisecond
+	switch {
+	case t.pace > 0:
+		rate = t.pace
+		jitter = max(jitter, time.Duration(t.clients)*time.Second/time.Duration(t.pace))
+	case w.rush:
 		rate = 0
 	}
 	if w.every == 0 {
-		rest, jitter = "0", "0"
+		rest, jitter = 0, 0
 	}
 	args := []string{
 		"-c", strconv.Itoa(t.clients), "-url", at(channel), "-speaks", e.speaks, "-rate", strconv.Itoa(rate),
-		"-repoll-delay", rest, "-repoll-jitter", jitter,
-		"-request-timeout", "15s", "-post", t.feed.url(), "-changes", strconv.Itoa(w.changes + 2), "-every", w.every.String(),
+		"-repoll-delay", rest.String(), "-repoll-jitter", jitter.String(),
+		"-post", t.feed.url(), "-changes", strconv.Itoa(t.changes + 2), "-every", w.every.String(),
 	}
 	if w.stream {
 		args = append(args, "-stream")
@@ -178,7 +191,7 @@ func (t *raceTurn) tracedChange(n int) (err error) {
 		var calls float64
 		calls, err = t.trace.end()
 		t.trace = nil
-		t.result.Syscalls = append(t.result.Syscalls, calls/float64(t.clients*(1+t.workload.changes)))
+		t.result.Syscalls = append(t.result.Syscalls, calls/float64(t.clients*(1+t.changes)))
 	}
 	return err
 }
@@ -218,7 +231,7 @@ func (t *raceTurn) take(result loadResult) {
 	if w.traced {
 		return
 	}
-	measured := result.Changes[1:min(len(result.Changes), 1+w.changes)]
+	measured := result.Changes[1:min(len(result.Changes), 1+t.changes)]
 	deliveries := float64(t.clients * len(measured))
 	for i, change := range measured {
 		if w.every == steadyEvery {
@@ -269,7 +282,7 @@ func (t *raceTurn) secure(ctx context.Context, cert *certificate) error {
 			return err
 		}
 	}
-	for i := range 1 + t.workload.changes {
+	for i := range 1 + t.changes {
 		if pause(ctx, settling); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

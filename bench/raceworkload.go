@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"time"
 )
 
@@ -9,8 +8,6 @@ import (
 type raceWorkload struct {
 	name  string // in the report
 	sizes sizes  // numbers of clients, each a comparison of its own
-	// only names those who take part; empty for all who can.
-	only []string
 
 	stream bool // server-sent events instead of long polls
 	tls    bool // streams by TLS, to clients of ours that are goroutines
@@ -47,47 +44,58 @@ const (
 )
 
 // raceWorkloads returns what is raced. full is everything, for an hour; the rest is
-// what fits into ten minutes.
+// what fits into a quarter of one with the set-up.
 func raceWorkloads(full bool) []*raceWorkload {
-	steady := sizes{5000}
+	steady, few := sizes{5000}, 1
 	if full {
-		steady = streamSizes
+		steady, few = streamSizes, 0
 	}
-	polls := func(n int) time.Duration { return 500*time.Millisecond + time.Duration(n)*30*time.Microsecond }
-	all := []*raceWorkload{}
+	// The larger the crowd, the longer it takes until all have polled again.
+	apart := func(n int) time.Duration { return 500*time.Millisecond + time.Duration(n)*30*time.Microsecond }
+	var all []*raceWorkload
 	for _, n := range pollSizes {
-		w := &raceWorkload{name: longPoll, sizes: sizes{n}, changes: 4, every: polls(n)}
+		w := &raceWorkload{name: longPoll, sizes: sizes{n}, changes: 4, every: apart(n)}
+		if n < summarySize {
+			w.rounds = few
+		}
 		all = append(all, w)
 	}
 	for _, n := range streamSizes {
-		all = append(all, &raceWorkload{name: streamOne, sizes: sizes{n}, stream: true, changes: 4, every: polls(n), rush: n == summarySize})
+		w := &raceWorkload{name: streamOne, sizes: sizes{n}, stream: true, changes: 4, every: apart(n), rush: n == summarySize}
+		if n < summarySize {
+			w.rounds = few
+		}
+		all = append(all, w)
 	}
-	const slow = 2 * time.Second
+	bodies := func(name string, bytes int) *raceWorkload {
+		return &raceWorkload{name: longPoll + " " + name, sizes: sizes{1000}, body: bytes, gzip: true, changes: 4, every: apart(1000), rounds: few}
+	}
 	return append(all,
-		&raceWorkload{name: streamTen, sizes: steady, stream: true, changes: int(steadyPeriod / steadyEvery), every: steadyEvery, rounds: 1,
-			only: []string{raceFloor, raceMarquee, raceNchan, racePushpin, raceCentrifugo, raceMercure}},
-		&raceWorkload{name: herd, sizes: sizes{5000}, changes: 8, only: []string{raceFloor, raceMarquee, raceNchan, racePushpin}},
-		&raceWorkload{name: "channels", sizes: sizes{5000}, each: true, stream: true, changes: 3, every: slow},
-		&raceWorkload{name: "long poll 100 B", sizes: sizes{1000}, body: 100, gzip: true, changes: 4, every: polls(1000)},
-		&raceWorkload{name: "long poll 4 KB", sizes: sizes{1000}, body: 4 << 10, gzip: true, changes: 4, every: polls(1000)},
-		&raceWorkload{name: "long poll 64 KB", sizes: sizes{1000}, body: 64 << 10, gzip: true, changes: 4, every: polls(1000)},
-		&raceWorkload{name: "stream TLS", sizes: sizes{1000}, stream: true, tls: true, changes: 4},
-		&raceWorkload{name: "long poll, traced", sizes: sizes{500}, changes: 4, every: polls(1000), rounds: 1, traced: true},
-		&raceWorkload{name: "stream, traced", sizes: sizes{500}, stream: true, changes: 4, every: polls(1000), rounds: 1, traced: true},
+		&raceWorkload{name: streamTen, sizes: steady, stream: true, changes: int(steadyPeriod / steadyEvery), every: steadyEvery, rounds: 1},
+		&raceWorkload{name: herd, sizes: sizes{5000}, changes: 8, rounds: few},
+		&raceWorkload{name: "channels", sizes: sizes{5000}, each: true, stream: true, changes: 3, every: 2 * time.Second, rounds: few},
+		bodies("100 B", 100), bodies("4 KB", 4<<10), bodies("64 KB", 64<<10),
+		&raceWorkload{name: "stream TLS", sizes: sizes{1000}, stream: true, tls: true, changes: 4, rounds: few},
+		&raceWorkload{name: tracedPoll, sizes: sizes{500}, changes: 4, every: apart(1000), rounds: 1, traced: true},
+		&raceWorkload{name: tracedStream, sizes: sizes{500}, stream: true, changes: 4, every: apart(1000), rounds: 1, traced: true},
 	)
 }
 
 // admits reports whether a contender takes part with n clients.
 func (w *raceWorkload) admits(c *contender, n int) bool {
-	switch {
-	case len(w.only) > 0 && !slices.Contains(w.only, c.name):
+	if w.stream && !c.streams || !w.stream && !c.polls || w.tls && !c.tls || w.each && !c.each || w.body > c.maxBody {
 		return false
-	case w.stream && !c.streams, !w.stream && !c.polls, w.tls && !c.tls, w.each && !c.each, w.body > c.maxBody:
-		return false
-	case c.name == racePushpinShipped: // it takes seconds for what others do in a twentieth of one
-		return w.name == longPoll && (n == 1000 || n == 5000)
-	case c.name == raceMarquee1:
-		return (w.name == longPoll || w.name == streamOne) && (n == 5000 || n == 15000)
+	}
+	plain := w.name == longPoll || w.name == streamOne
+	switch c.name {
+	case raceURing:
+		return w.name == longPoll && (n == 5000 || n == 15000)
+	case raceMarquee1:
+		return plain && (n == 5000 || n == 15000)
+	case racePushpinShipped: // it takes seconds for what others do in a twentieth of one
+		return w.name == longPoll && n == 1000
+	case racePushpin: // more than 5,000 polls it never held here, and alone its streams take long to come
+		return n <= 5000 && w.name != herd && w.name != tracedPoll
 	}
 	return true
 }

@@ -175,7 +175,7 @@ type turn func(ctx context.Context, measure func(context.Context, place) error) 
 
 // floor is the turn of the one that only send()s.
 func (m *streamsMeasurement) floor(ctx context.Context, measure func(context.Context, place) error) (err error) {
-	p, at, err := startFloor(ctx, m.stderr, m.config.loops)
+	p, at, err := startFloor(ctx, m.stderr, m.config.loops, false)
 	if err != nil {
 		return err
 	}
