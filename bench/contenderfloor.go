@@ -7,14 +7,16 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"marquee/uring"
 )
 
 // floorContender is the floor, with two threads, that sends by write(2) or through
 // io_uring.
-func floorContender(name string, uring bool) *contender {
+func floorContender(name string, byRing bool) *contender {
 	how := "one write(2) a delivery"
-	if uring {
-		how = fmt.Sprintf("io_uring, %d sends a system call", ringEntries)
+	if byRing {
+		how = fmt.Sprintf("io_uring, %d sends a system call", uring.Entries)
 	}
 	return &contender{
 		name: name, polls: true, streams: true, maxBody: 4 << 10,
@@ -25,7 +27,7 @@ func floorContender(name string, uring bool) *contender {
 				return nil, err
 			}
 			var addr string
-			if e.process, addr, err = startFloor(ctx, stderr, 2, uring); err != nil {
+			if e.process, addr, err = startFloor(ctx, stderr, 2, byRing); err != nil {
 				return e.abandon(err)
 			}
 			// It has one headline for all.

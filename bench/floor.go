@@ -20,6 +20,8 @@ import (
 
 	"github.com/peterbourgon/ff/v3/ffcli"
 	"golang.org/x/sys/unix"
+
+	"marquee/uring"
 )
 
 // floorMaxRequest bounds the bytes of one request: room for any poll and for a
@@ -68,7 +70,7 @@ type floorThread struct {
 	streams []int          // sockets whose last GET was for a stream
 	partial map[int][]byte // by socket, the bytes of a request that is not complete
 	next    int            // first thread only: whose turn the next accepted socket is
-	ring    *ring          // nil without floor.uring
+	ring    *uring.Ring    // nil without floor.uring
 	buf     []byte
 	events  []unix.EpollEvent
 }
@@ -243,10 +245,10 @@ func (t *floorThread) watch(fd int) error {
 func (t *floorThread) run() error {
 	if t.floor.uring {
 		var err error
-		if t.ring, err = newRing(); err != nil {
+		if t.ring, err = uring.New(); err != nil {
 			return err
 		}
-		defer t.ring.close()
+		defer t.ring.Close()
 	}
 	for {
 		n, err := unix.EpollWait(t.epollFD, t.events, -1)
@@ -284,13 +286,31 @@ func (t *floorThread) deliver() error {
 	waiting := t.waiting
 	t.waiting = t.waiting[:0]
 	if t.ring != nil {
-		return errors.Join(t.ring.send(waiting, t.seen.response, shut), t.ring.send(t.streams, t.seen.chunk, shut))
+		return errors.Join(t.sendAll(waiting, t.seen.response), t.sendAll(t.streams, t.seen.chunk))
 	}
 	for _, fd := range waiting {
 		t.send(fd, t.seen.response)
 	}
 	for _, fd := range t.streams {
 		t.send(fd, t.seen.chunk)
+	}
+	return nil
+}
+
+// sendAll sends a response to each socket, through the ring.
+func (t *floorThread) sendAll(fds []int, response []byte) error {
+	for batch := range slices.Chunk(fds, uring.Entries) {
+		for _, fd := range batch {
+			t.ring.Queue(fd, response)
+		}
+		err := t.ring.Submit(func(i, n int) {
+			if n < len(response) {
+				shut(batch[i])
+			}
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -8,10 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"marquee/uring"
 )
 
 // serveFloor runs a floor for the test and returns its address.
@@ -137,18 +138,16 @@ func TestFloorDelivers(t *testing.T) { testFloorDelivers(t, 50, false) }
 
 // The same with more clients a thread than a ring has entries.
 func TestFloorDeliversByURing(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	r, err := newRing()
+	r, err := uring.New()
 	if err != nil {
 		t.Skipf("this kernel lets nobody have an io_uring (sysctl kernel.io_uring_disabled): %v", err)
 	}
-	r.close()
-	testFloorDelivers(t, 3*ringEntries, true)
+	r.Close()
+	testFloorDelivers(t, 3*uring.Entries, true)
 }
 
-func testFloorDelivers(t *testing.T, n int, uring bool) {
-	addr := serveFloorBy(t, 2, uring)
+func testFloorDelivers(t *testing.T, n int, byRing bool) {
+	addr := serveFloorBy(t, 2, byRing)
 	poster := dialFloor(t, addr)
 	var clients []*floorClient
 	for range n {

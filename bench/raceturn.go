@@ -26,13 +26,13 @@ type raceTurn struct {
 	pace    int   // of the contender
 	changes int   // that are measured
 
-	mu       sync.Mutex
-	load     *process  // nil until it has begun
+	mu   sync.Mutex
+	load *process // nil until it has begun
 	// readings are from before the clients come, and from the first and the last
 	// measured change, before anybody is told of it.
 	readings []reading
-	err      error     // why one could not be taken
-	trace    *trace    // nil when it is not traced, or not yet
+	err      error  // why one could not be taken
+	trace    *trace // nil when it is not traced, or not yet
 }
 
 // A reading is what has been used until a change.

@@ -53,6 +53,7 @@ type Config struct {
 	Debug           bool
 
 	// How to hold.
+	IOUring        bool
 	Loops          int
 	MaxConnections int // 0: what the limit on file descriptors leaves
 	HoldTimeout    time.Duration
@@ -151,6 +152,7 @@ func parseConfig(args []string, stderr io.Writer) (*Config, error) {
 	fs.IntVar(&c.MaxOpenRequests, "max-open-requests", 512, "`requests` open at the origin at a time, 1 to 10000; others wait in line. An eighth is kept for those that do not stream")
 	fs.DurationVar(&c.OriginTimeout, "origin-timeout", time.Minute, "how long the origin may take to begin an answer, 1s to 1h")
 	fs.IntVar(&c.Loops, "loops", min(runtime.NumCPU(), fanout.MaxShards), "event `loops`, 1 to 64; one a core is right")
+	fs.BoolVar(&c.IOUring, "io-uring", true, "send what many clients get by few system calls, through io_uring; where the kernel does not allow that, by one write for each")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "client `connections` at a time; 0 for what the limit on open files leaves")
 	fs.DurationVar(&c.HoldTimeout, "hold-timeout", grip.DefaultTimeout, "how long a request is held when the origin does not say, 5s to 24h")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "how long to go on as before when told to stop, while /healthz says 503, 0s to 10m: a load balancer needs it to notice")

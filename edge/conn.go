@@ -81,6 +81,7 @@ type conn struct {
 	// nothing is held. One that is put to the origin again has not ended.
 	since  uint32
 	place  int32   // in loop.clients
+	ahead  uint32  // place, from 1, among loop.ahead.sends; 0 when nothing was sent ahead
 	record *record // of the request, for the access log; nil for none
 }
 
@@ -351,6 +352,11 @@ func (c *conn) send(p []byte) {
 	if c.session != nil {
 		c.session.send(p, c.loop)
 		return
+	}
+	if c.ahead > 0 {
+		if p = c.rest(p); len(p) == 0 {
+			return
+		}
 	}
 	_, _ = c.gc.Write(p)
 }

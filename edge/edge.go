@@ -302,6 +302,12 @@ func (e *edge) startLoops() error {
 			now:     time.Now(),
 		}
 		e.loops[l.el] = l
+		if !e.cfg.IOUring {
+			continue
+		}
+		if err := l.startAhead(); err != nil {
+			e.log.Info("no io_uring: sending by one system call for each client", "loop", l.index, "err", err)
+		}
 	}
 	if len(e.loops) != e.cfg.Loops {
 		_ = e.reactor.Stop()
@@ -317,5 +323,8 @@ func (e *edge) stopLoops() {
 	}
 	for _, l := range e.loops {
 		l.bell.close()
+		if l.ahead.ring != nil {
+			l.ahead.ring.Close()
+		}
 	}
 }

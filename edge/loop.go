@@ -60,6 +60,7 @@ type loop struct {
 	field    []byte               // scratch
 	plain    []byte               // scratch: a record decrypted
 	records  []byte               // scratch: an answer encrypted
+	ahead    ahead
 	// trustedSig is the last good Grip-Sig of a proxy in front, until trustedUntil.
 	trustedSig   string
 	trustedUntil time.Time

@@ -23,6 +23,7 @@ const (
 	endStalled ending = "stalled" // cut off: it took nothing for too long
 	endAhead   ending = "ahead"   // cut off: it sent too much ahead
 	endOrigin  ending = "origin"  // cut off: the origin broke off
+	endFault   ending = "fault"   // cut off: by a fault of the edge
 )
 
 // record is one request, from the end of its head to that of its answer, for the

@@ -36,7 +36,8 @@ type Shard struct {
 	// Immutable.
 	hub   *Hub
 	index int
-	wake  func() // makes the loop call Turn soon; safe from any goroutine
+	wake  func()             // makes the loop call Turn soon; safe from any goroutine
+	ahead func(sends []Send) // nil: everything is sent when it is given
 
 	// Loop only.
 	channels map[string]*watches
@@ -46,6 +47,7 @@ type Shard struct {
 	answers  int         // batches that are answers
 	passed   []*Watch    // scratch
 	doubtful []*Watch    // to be rechecked, if still doubted
+	sends    []Send      // scratch
 	turning  bool        // Turn is running, or something else that Turn must not run in
 
 	mu   sync.Mutex  // mail
@@ -407,6 +409,12 @@ func (s *Shard) push(b batch, first addition) {
 	s.batches = append(s.batches, b)
 }
 
+// given says that those have been given it who were told of by sendAhead.
+func (s *Shard) given() {
+	s.ahead(nil)
+	clear(s.sends)
+}
+
 // write gives the first batch to as many holds as the budget allows, takes the
 // batch off when it is done, and returns what is left of the budget.
 func (s *Shard) write(budget int) int {
@@ -414,6 +422,10 @@ func (s *Shard) write(budget int) int {
 		s.batches[0].begin()
 	}
 	b := s.batches[0] // a copy: what Deliver calls may add batches
+	if s.ahead != nil {
+		s.sendAhead(&b, budget)
+		defer s.given()
+	}
 	for ; b.next < b.end && budget > 0; b.next++ {
 		if h := b.group.holds[b.next]; h != nil {
 			budget--

@@ -1,28 +1,27 @@
-package main
+// Package uring has the kernel do many sends by one system call, through io_uring
+// (io_uring(7)). It knows just as much of that as this takes: no file, no wait, no
+// thread of the kernel.
+package uring
 
 import (
 	"fmt"
-	"math"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// ringEntries is how many sends a ring submits at a time.
-const ringEntries = 512
+// Entries is how many sends a ring takes at a time.
+const Entries = 512
 
 // What io_uring(7) calls these. The kernel's interface never changes.
 const (
-	ioringOpSend            = 26
-	ioringEnterGetEvents    = 1
-	ioringSetupSingleIssuer = 1 << 12
-	ioringSetupDeferTaskrun = 1 << 13
-	ioringOffSQRing         = 0
-	ioringOffCQRing         = 0x8000000
-	ioringOffSQEs           = 0x10000000
+	ioringOpSend         = 26
+	ioringEnterGetEvents = 1
+	ioringOffSQRing      = 0
+	ioringOffCQRing      = 0x8000000
+	ioringOffSQEs        = 0x10000000
 )
 
 // A submission is struct io_uring_sqe, as a send has it.
@@ -59,29 +58,32 @@ type ringParams struct {
 	}
 }
 
-// A ring has the kernel do many sends by one system call (io_uring(7)). It belongs
-// to the thread that made it.
-type ring struct {
-	fd                     int
-	sq, cq, table          []byte // mapped
-	sqTail, cqHead, cqTail *uint32
-	sqMask, cqMask         uint32
-	sqArray                []uint32
-	submissions            []submission
-	completions            []completion
+// A Ring is a queue of sends to sockets, and of what became of them. It belongs to
+// one goroutine at a time, on whatever thread.
+type Ring struct {
+	fd                             int
+	sq, cq, table                  []byte // mapped
+	sqHead, sqTail, cqHead, cqTail *uint32
+	sqMask, cqMask                 uint32
+	sqArray                        []uint32
+	submissions                    []submission
+	completions                    []completion
+	queued                         uint32
 }
 
-// newRing makes a ring for the calling thread, which must be locked.
-func newRing() (_ *ring, err error) {
-	params := ringParams{flags: ioringSetupSingleIssuer | ioringSetupDeferTaskrun}
-	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, ringEntries, uintptr(unsafe.Pointer(&params)), 0)
+// New makes a ring. It fails where the kernel has no io_uring, or lets nobody have
+// one: the sysctl kernel.io_uring_disabled, or a filter of system calls, as
+// containers have.
+func New() (_ *Ring, err error) {
+	var params ringParams
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, Entries, uintptr(unsafe.Pointer(&params)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("set up an io_uring: %w", errno)
 	}
-	r := &ring{fd: int(fd)}
+	r := &Ring{fd: int(fd)}
 	defer func() {
 		if err != nil {
-			r.close()
+			r.Close()
 		}
 	}()
 	of := func(offset int64, size uint32) ([]byte, error) {
@@ -101,6 +103,7 @@ func newRing() (_ *ring, err error) {
 		return nil, err
 	}
 	word := func(b []byte, offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&b[offset])) }
+	r.sqHead = word(r.sq, params.sq.head)
 	r.sqTail, r.sqMask = word(r.sq, params.sq.tail), *word(r.sq, params.sq.ringMask)
 	r.cqHead, r.cqTail, r.cqMask = word(r.cq, params.cq.head), word(r.cq, params.cq.tail), *word(r.cq, params.cq.ringMask)
 	r.sqArray = unsafe.Slice(word(r.sq, params.sq.array), params.sqEntries)
@@ -109,8 +112,8 @@ func newRing() (_ *ring, err error) {
 	return r, nil
 }
 
-// close gives the ring back.
-func (r *ring) close() {
+// Close gives the ring back. Nothing may be queued.
+func (r *Ring) Close() {
 	for _, b := range [][]byte{r.sq, r.cq, r.table} {
 		if b != nil {
 			_ = unix.Munmap(b) // it was mapped
@@ -119,50 +122,41 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-// send sends b to every one of fds, and calls failed with each that did not take
-// it whole.
-func (r *ring) send(fds []int, b []byte, failed func(fd int)) error {
-	for len(fds) > 0 {
-		batch := fds[:min(len(fds), ringEntries)]
-		fds = fds[len(batch):]
-		tail := *r.sqTail
-		for i, fd := range batch {
-			at := (tail + uint32(i)) & r.sqMask
-			r.submissions[at] = submission{
-				opcode: ioringOpSend, fd: int32(fd), userData: uint64(fd), sendFlags: unix.MSG_NOSIGNAL,
-				address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))), length: uint32(min(len(b), math.MaxInt32)),
-			}
-			r.sqArray[at] = at
-		}
-		atomic.StoreUint32(r.sqTail, tail+uint32(len(batch)))
-		if err := r.submit(len(batch), len(b), failed); err != nil {
-			return err
-		}
+// Queue puts a send of b to the socket fd in line, of which there are Entries at the
+// most. The caller keeps b, which is on the heap, and leaves it unchanged until Submit
+// has returned.
+func (r *Ring) Queue(fd int, b []byte) {
+	at := (*r.sqTail + r.queued) & r.sqMask
+	r.submissions[at] = submission{
+		opcode: ioringOpSend, fd: int32(fd), userData: uint64(r.queued), sendFlags: unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT,
+		address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))), length: uint32(len(b)),
 	}
-	runtime.KeepAlive(b)
-	return nil
+	r.sqArray[at] = at
+	r.queued++
 }
 
-// submit has the kernel do n sends of so many bytes, and returns when all are done.
-func (r *ring) submit(n, length int, failed func(fd int)) error {
-	toSubmit := n
-	for n > 0 {
-		taken, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(toSubmit), uintptr(n), ioringEnterGetEvents, 0, 0)
-		if errno != 0 && errno != unix.EINTR {
-			return os.NewSyscallError("io_uring_enter", errno)
-		}
-		if errno == 0 {
-			toSubmit -= int(taken)
-		}
+// Submit has the kernel do all that is in line, one after the other, without a wait
+// for any socket, and calls sent for each: i is its place in line, from 0, and n how
+// many bytes the socket has taken, or a negative error number as of send(2). With an
+// error those for which sent was not called have not been begun, and the ring is good
+// for nothing but Close.
+func (r *Ring) Submit(sent func(i, n int)) error {
+	left := r.queued
+	atomic.StoreUint32(r.sqTail, *r.sqTail+r.queued)
+	r.queued = 0
+	for left > 0 {
+		unbegun := *r.sqTail - atomic.LoadUint32(r.sqHead)
+		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(unbegun), uintptr(left), ioringEnterGetEvents, 0, 0)
 		head, tail := *r.cqHead, atomic.LoadUint32(r.cqTail)
 		for ; head != tail; head++ {
 			c := r.completions[head&r.cqMask]
-			if int(c.result) != length {
-				failed(int(c.userData))
-			}
-			n--
+			sent(int(c.userData), int(c.result))
+			left--
 		}
 		atomic.StoreUint32(r.cqHead, head)
+		if errno != 0 && errno != unix.EINTR {
+			return os.NewSyscallError("io_uring_enter", errno)
+		}
 	}
 	return nil
 }
