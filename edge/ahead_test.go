@@ -32,9 +32,13 @@ func squareOrigin(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Grip-Channel", "square")
 }
 
+// squareLines is how many lines a square has at the most.
+const squareLines = 4
+
 // square is an edge with a crowd of clients.
 type square struct {
 	*rig
+	lines          [1 + squareLines]string // by number, from 1
 	polls, streams []*visitor
 	// whole and short are sends ahead that were taken, and that were not or in part.
 	whole, short atomic.Int64
@@ -56,6 +60,9 @@ func newSquare(t *testing.T, each int, args ...string) *square {
 	s := &square{rig: startEdge(t, origin, func(c *Config) {
 		c.Origin, c.Route = "", []string{"*,slow_bytes=10000000 " + origin}
 	}, append(args, "-share-all")...)}
+	for n := range s.lines {
+		s.lines[n] = squareLine(n)
+	}
 	for range each {
 		s.polls = append(s.polls, &visitor{client: s.dial()})
 		v := &visitor{client: s.dial()}
@@ -100,8 +107,8 @@ func (s *square) ask(polls []*visitor, n int) {
 // publishLine publishes the line of that number to all.
 func (s *square) publishLine(n int) {
 	s.t.Helper()
-	it := item("square", "", "", squareLine(n))
-	it.HTTPStream = streamItem("square", n, squareLine(n)).HTTPStream
+	it := item("square", "", "", s.lines[n])
+	it.HTTPStream = streamItem("square", n, s.lines[n]).HTTPStream
 	s.publish(it)
 }
 
@@ -109,7 +116,7 @@ func (s *square) publishLine(n int) {
 // more.
 func (s *square) wantAnswers(polls []*visitor, n int) {
 	s.t.Helper()
-	line := squareLine(n)
+	line := s.lines[n]
 	for i, v := range polls {
 		v.wantStatus(200)
 		if got, err := v.readBody(200); err != nil || got != line {
@@ -124,7 +131,7 @@ func (s *square) wantLines(streams []*visitor, last int) {
 	for i, v := range streams {
 		for v.read < last {
 			got, err := v.lines.ReadString('\n')
-			if want := squareLine(v.read + 1); err != nil || got != want {
+			if want := s.lines[v.read+1]; err != nil || got != want {
 				s.t.Fatalf("stream %d of %d, line %d: got %d bytes, %s, %v, want %d",
 					i, len(streams), v.read+1, len(got), brief(got), err, len(want))
 			}
@@ -177,7 +184,7 @@ func (s *square) wantSettled() {
 // also those who read nothing before all has been published, and those whose sockets
 // take little at a time, while others leave in the middle.
 func TestCrowdIsSentAhead(t *testing.T) {
-	const each, late, leavers, lines = 600, 40, 60, 4
+	const each, late, leavers, lines = 600, 40, 60, squareLines
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -241,7 +248,7 @@ func TestRingFails(t *testing.T) {
 	s.waitHolds(2 * each)
 
 	breakRings(t)
-	for n := 2; n <= 4; n++ {
+	for n := 2; n <= squareLines; n++ {
 		s.publishLine(n)
 		s.wantAnswers(s.polls, n)
 		s.wantLines(s.streams, n)
