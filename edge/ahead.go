@@ -53,10 +53,14 @@ func (l *loop) sendAhead(sends []fanout.Send) {
 		return
 	}
 	for _, s := range sends {
-		if c := s.Client.(*conn); len(s.Wire) > 0 && c.readyAhead() {
-			a.sends = append(a.sends, aheadSend{c: c, wire: s.Wire})
-			a.ring.Queue(c.gc.Fd(), s.Wire)
+		c := s.Client.(*conn)
+		if len(s.Wire) == 0 || !c.readyAhead() {
+			continue
 		}
+		if !a.ring.Queue(c.gc.Fd(), s.Wire) {
+			break // the others are written to
+		}
+		a.sends = append(a.sends, aheadSend{c: c, wire: s.Wire})
 	}
 	if err := a.ring.Submit(a.taken); err != nil {
 		// Those of whom it is not known are written to one by one, as all are from

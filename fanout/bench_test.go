@@ -18,6 +18,7 @@ type hall struct {
 	seats   []seat
 	item    grip.Item
 	written int // bytes
+	ahead   int // sends that it was told of
 }
 
 type seat struct {
@@ -41,6 +42,7 @@ func newHall(n int) *hall {
 	h := &hall{seats: make([]seat, n)}
 	h.hub = NewHub(time.Now, func(Receipt) {})
 	h.shard = h.hub.NewShard(func() {})
+	h.shard.SendAhead(func(sends []Send) { h.ahead += len(sends) })
 	h.watch = Watch{
 		Channels: []grip.Channel{{Name: "headline-value"}},
 		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}, nil),
@@ -89,8 +91,9 @@ func TestDeliveryDoesNotAllocatePerHold(t *testing.T) {
 			h.fill()
 			h.deliver()
 		})
-		if h.written == 0 || h.group.Len() != 0 {
-			t.Errorf("%d holds: %d bytes written, %d holds left, want all answered", n, h.written, h.group.Len())
+		if h.written == 0 || h.group.Len() != 0 || h.ahead != 12*n {
+			t.Errorf("%d holds: %d bytes written, %d holds left, told of %d sends, want all answered, 12 times",
+				n, h.written, h.group.Len(), h.ahead)
 		}
 	}
 	if allocs[100] != allocs[10_000] {

@@ -122,10 +122,13 @@ func (r *Ring) Close() {
 	_ = unix.Close(r.fd)
 }
 
-// Queue puts a send of b to the socket fd in line, of which there are Entries at the
-// most. The caller keeps b, which is on the heap, and leaves it unchanged until Submit
-// has returned.
-func (r *Ring) Queue(fd int, b []byte) {
+// Queue puts a send of b to the socket fd in line, and reports whether there was room
+// for it: Entries may be in line. The caller keeps b, which is on the heap, and leaves
+// it unchanged until Submit has returned.
+func (r *Ring) Queue(fd int, b []byte) bool {
+	if r.queued == Entries {
+		return false
+	}
 	at := (*r.sqTail + r.queued) & r.sqMask
 	r.submissions[at] = submission{
 		opcode: ioringOpSend, fd: int32(fd), userData: uint64(r.queued), sendFlags: unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT,
@@ -133,6 +136,7 @@ func (r *Ring) Queue(fd int, b []byte) {
 	}
 	r.sqArray[at] = at
 	r.queued++
+	return true
 }
 
 // Submit has the kernel do all that is in line, one after the other, without a wait
