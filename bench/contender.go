@@ -89,11 +89,12 @@ func contenders(dir string) []*contender {
 	return []*contender{
 		floorContender(raceFloor, false),
 		floorContender(raceURing, true),
-		marqueeContender("marquee", dir, 2),
-		marqueeContender("marquee, 1 loop", dir, 1),
+		marqueeContender(raceMarquee, dir, 2),
+		marqueeContender(raceMarquee1, dir, 1),
+		marqueeContender(raceMarqueeWrite, dir, 2, "-io-uring=false"),
 		nchanContender(),
-		pushpinContender("pushpin", true),
-		pushpinContender("pushpin as shipped", false),
+		pushpinContender(racePushpin, true),
+		pushpinContender(racePushpinShipped, false),
 		centrifugoContender(peers),
 		mercureContender(peers),
 	}

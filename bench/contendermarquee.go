@@ -3,21 +3,23 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // gripHeader is the header of a publish by GRIP.
 var gripHeader = http.Header{"Content-Type": {"application/json"}}
 
-// marqueeContender is the edge in dir, in front of the feed, with so many event loops.
-func marqueeContender(name, dir string, loops int) *contender {
+// marqueeContender is the edge in dir, in front of the feed, with so many event loops
+// and with those flags.
+func marqueeContender(name, dir string, loops int, flags ...string) *contender {
 	path := filepath.Join(dir, "edge")
+	flags = append([]string{"-share-all", "-loops", strconv.Itoa(loops)}, flags...)
 	return &contender{
 		name: name, polls: true, streams: true, tls: true, each: true, maxBody: 64 << 10,
 		find: func() (string, []string, error) {
@@ -25,17 +27,16 @@ func marqueeContender(name, dir string, loops int) *contender {
 				return "", nil, missing(path, "make build")
 			}
 			version, err := firstLine(path, "-version")
-			return version, []string{"-share-all", fmt.Sprintf("-loops %d", loops)}, err
+			return version, []string{strings.Join(flags, " ")}, err
 		},
 		start: func(ctx context.Context, stderr io.Writer, a arena) (*entrant, error) {
 			e, err := newEntrant("headline")
 			if err != nil {
 				return nil, err
 			}
-			args := []string{
-				"-origin", a.feed.addr, "-share-all", "-loops", strconv.Itoa(loops),
-				"-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-log-format", "json",
-			}
+			args := append([]string{
+				"-origin", a.feed.addr, "-listen", "127.0.0.1:0", "-control", "127.0.0.1:0", "-log-format", "json",
+			}, flags...)
 			if a.cert != nil {
 				args = append(args, "-listen-tls", "127.0.0.1:0", "-tls-cert", a.cert.cert, "-tls-key", a.cert.key)
 			}

@@ -161,18 +161,35 @@ func serverCPUOf(x *raceResult) samples { return x.ServerCPU }
 func memoryOf(x *raceResult) samples    { return x.Memory }
 func slabOf(x *raceResult) samples      { return x.Slab }
 
-// summaryFigures are what the summary has besides the times to the last client.
+// summaryFigures are what the summary has besides the times to the last client. Those
+// of another workload are of its smallest number of clients for which there is one.
 var summaryFigures = []struct {
 	name, unit string
 	of         func(*raceResult) samples
-	more       bool // is better
+	more       bool   // is better
+	workload   string // "" for long polls
 }{
-	{"deliveries", "a second", func(x *raceResult) samples { return x.Rate }, true},
-	{"CPU", "µs a delivery", serverCPUOf, false},
-	{"memory", "bytes a client", memoryOf, false},
-	{"kernel memory", "bytes a client", slabOf, false},
-	{"connects", "a second", func(x *raceResult) samples { return x.Connects }, true},
-	{"system calls", "a delivery", func(x *raceResult) samples { return x.Syscalls }, false},
+	{"deliveries", "a second", func(x *raceResult) samples { return x.Rate }, true, ""},
+	{"CPU", "µs a delivery", serverCPUOf, false, ""},
+	{"memory", "bytes a client", memoryOf, false, ""},
+	{"kernel memory", "bytes a client", slabOf, false, ""},
+	{"connects of streams", "a second", func(x *raceResult) samples { return x.Connects }, true, streamOne},
+	{"system calls of streams", "a delivery", func(x *raceResult) samples { return x.Syscalls }, false, tracedStream},
+}
+
+// summaryFigure returns the samples of the i-th summary figure; others is the number
+// of long polls that those have which are of long polls.
+func (r *raceReport) summaryFigure(i int, contender string, others int) samples {
+	f := summaryFigures[i]
+	if f.workload == "" {
+		return r.figure(longPoll, contender, others, f.of)
+	}
+	for _, n := range r.sizes(f.workload) {
+		if s := r.figure(f.workload, contender, n, f.of); len(s) > 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // A raceTable is rows of cells below a heading, all with as many cells.
@@ -197,7 +214,9 @@ func (r *raceReport) tables() []raceTable {
 	}
 	bodies := group{title: "Long polls with longer bodies, gzip accepted: to the last client, ms", of: lastOf, named: true}
 	others := group{title: "Other loads: to the last client, ms", of: lastOf, named: true}
-	named := []string{longPoll, streamOne, streamTen, herd}
+	traced := group{title: "System calls a delivery, to files and sockets, with the next poll of who polls", workloads: []string{tracedPoll, tracedStream},
+		of: func(x *raceResult) samples { return x.Syscalls }, named: true}
+	named := []string{longPoll, streamOne, streamTen, herd, tracedPoll, tracedStream}
 	for _, x := range r.Results {
 		if slices.Contains(named, x.Workload) {
 			continue
@@ -210,7 +229,7 @@ func (r *raceReport) tables() []raceTable {
 		}
 	}
 	var all []raceTable
-	for _, g := range append(groups, bodies, others) {
+	for _, g := range append(groups, bodies, others, traced) {
 		heading := []string{"server"}
 		for _, workload := range g.workloads {
 			for _, n := range r.sizes(workload) {
@@ -249,7 +268,7 @@ func (r *raceReport) cell(workload, contender string, clients int, of func(*race
 		return "-"
 	case x.Failed != "":
 		return "failed"
-	case x.Lost > 0:
+	case x.Lost > 0: // not there within ten seconds, for example
 		return fmt.Sprintf("%s, %s lost", of(x), thousands(x.Lost))
 	}
 	return of(x).String()
@@ -280,8 +299,8 @@ func (r *raceReport) summary() raceTable {
 		for _, other := range []string{raceFloor, raceNchan} {
 			row = append(row, timesOf(last, r.figure(longPoll, other, others, lastOf)))
 		}
-		for _, f := range summaryFigures {
-			row = append(row, median(r.figure(longPoll, contender, others, f.of)))
+		for i := range summaryFigures {
+			row = append(row, median(r.summaryFigure(i, contender, others)))
 		}
 		t.rows = append(t.rows, row)
 	}
@@ -331,13 +350,18 @@ func (r *raceReport) goals() raceTable {
 		perCPUSecond(r.figure(longPoll, raceMarquee, others, serverCPUOf)), perCPUSecond(r.figure(longPoll, raceNchan, others, serverCPUOf)), 1, true)
 	row("memory of a held client, bytes: the least of all servers", r.figure(longPoll, raceMarquee, others, memoryOf), r.leastMemory(others), 1, false)
 	better := fmt.Sprintf(": %d times better than tuned Pushpin's", pushpinGoal)
-	for _, n := range sizes {
-		row("last of "+thousands(n)+" long polls, ms"+better,
-			r.figure(longPoll, raceMarquee, n, lastOf), r.figure(longPoll, racePushpin, n, lastOf), pushpinGoal, false)
+	for _, n := range r.sizes(longPoll) {
+		if pushpin := r.figure(longPoll, racePushpin, n, lastOf); len(pushpin) > 0 && n >= 1000 {
+			row("last of "+thousands(n)+" long polls, ms"+better, r.figure(longPoll, raceMarquee, n, lastOf), pushpin, pushpinGoal, false)
+		}
 	}
-	for _, f := range summaryFigures {
-		row(f.name+", "+f.unit+better,
-			r.figure(longPoll, raceMarquee, others, f.of), r.figure(longPoll, racePushpin, others, f.of), pushpinGoal, f.more)
+	for _, n := range r.sizes(streamOne) {
+		if pushpin := r.figure(streamOne, racePushpin, n, lastOf); len(pushpin) > 0 && n >= 1000 {
+			row("last of "+thousands(n)+" streams, ms"+better, r.figure(streamOne, raceMarquee, n, lastOf), pushpin, pushpinGoal, false)
+		}
+	}
+	for i, f := range summaryFigures {
+		row(f.name+", "+f.unit+better, r.summaryFigure(i, raceMarquee, others), r.summaryFigure(i, racePushpin, others), pushpinGoal, f.more)
 	}
 	return t
 }
@@ -358,7 +382,7 @@ func perCPUSecond(us samples) samples {
 func (r *raceReport) leastMemory(clients int) samples {
 	var least samples
 	for _, contender := range r.runners() {
-		if contender == raceFloor || strings.HasPrefix(contender, raceMarquee) {
+		if strings.HasPrefix(contender, raceFloor) || strings.HasPrefix(contender, raceMarquee) {
 			continue
 		}
 		memory := r.figure(longPoll, contender, clients, memoryOf)
