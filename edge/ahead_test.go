@@ -52,7 +52,8 @@ type visitor struct {
 }
 
 // newSquare makes a square of so many polls, and as many streams, which are held. The
-// socket of every third takes little at a time.
+// sockets of every third take little at a time, and those of every fifth stream bring
+// little.
 func newSquare(t *testing.T, each int, args ...string) *square {
 	t.Helper()
 	wantNoLeaks(t)
@@ -63,9 +64,14 @@ func newSquare(t *testing.T, each int, args ...string) *square {
 	for n := range s.lines {
 		s.lines[n] = squareLine(n)
 	}
-	for range each {
+	for i := range each {
 		s.polls = append(s.polls, &visitor{client: s.dial()})
-		v := &visitor{client: s.dial()}
+		v := new(visitor)
+		if i%5 == 0 {
+			v.client = s.dialSmall()
+		} else {
+			v.client = s.dial()
+		}
 		v.get("/stream")
 		s.streams = append(s.streams, v)
 	}
@@ -234,6 +240,83 @@ func TestCrowdIsSentAhead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What comes for streams whose sockets have room again, behind what they have not been
+// sent yet, is not sent ahead of that.
+func TestSlowAreNotSentAhead(t *testing.T) {
+	const each = 60
+	s := newSquare(t, each)
+	s.wantRings(true)
+	s.publishLine(1)
+	var slow []unix.PollFd // those for whom something waits
+	s.onLoops(func(l *loop) {
+		for _, c := range l.clients {
+			if c.state == streaming && c.gc.OutboundBuffered() > 0 {
+				slow = append(slow, unix.PollFd{Fd: int32(c.gc.Fd()), Events: unix.POLLOUT})
+			}
+		}
+	})
+	if len(slow) == 0 {
+		t.Fatal("no stream is slow")
+	}
+
+	// While the loops stand still the bell rings first, then there is room.
+	goOnCh := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(goOnCh) })
+	defer goOn()
+	for _, l := range s.edge.loops {
+		stillCh := make(chan struct{})
+		l.post(func() {
+			close(stillCh)
+			<-goOnCh
+		})
+		await(t, stillCh, "a loop to stand still")
+	}
+	var published sync.WaitGroup
+	published.Go(func() {
+		it := item("square", "", "", s.lines[2])
+		it.HTTPStream = streamItem("square", 2, s.lines[2]).HTTPStream
+		if _, err := publishTo(s.control, it); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, l := range s.edge.loops {
+		eventually(t, func() error {
+			if n := l.shard.Mail(); n == 0 {
+				return fmt.Errorf("there is nothing in the mailbox of loop %d", l.index)
+			}
+			return nil
+		})
+	}
+	for _, v := range s.streams { // all there is of the first line
+		if _, err := v.in.Peek(v.in.Size()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var read sync.WaitGroup
+	for _, v := range s.streams {
+		read.Go(func() {
+			for v.read < 2 {
+				got, err := v.lines.ReadString('\n')
+				if want := s.lines[v.read+1]; err != nil || got != want {
+					t.Errorf("line %d: got %d bytes, %s, %v, want %d", v.read+1, len(got), brief(got), err, len(want))
+					return
+				}
+				v.read++
+			}
+		})
+	}
+	eventually(t, func() error {
+		if n, err := unix.Poll(slow, 0); n < len(slow) {
+			return fmt.Errorf("%d of %d sockets have room, %v", n, len(slow), err)
+		}
+		return nil
+	})
+	goOn()
+	read.Wait()
+	published.Wait()
+	s.wantSettled()
 }
 
 // A ring that fails costs nobody anything: from then on each gets its write.
