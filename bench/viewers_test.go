@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -35,8 +34,7 @@ type viewers struct {
 
 // watch returns viewers when the entrant has all of them: whatever is published then
 // is for them.
-func watch(ctx context.Context, t *testing.T, e *entrant, v viewing) *viewers {
-	t.Helper()
+func watch(ctx context.Context, e *entrant, v viewing) (*viewers, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &viewers{transport: &http.Transport{MaxIdleConnsPerHost: viewerCount}, cancel: cancel, errCh: make(chan error, viewerCount)}
 	url := e.streamURL
@@ -68,9 +66,9 @@ func watch(ctx context.Context, t *testing.T, e *entrant, v viewing) *viewers {
 	}
 	if err := w.awaitAll(ctx, e, v, begunCh); err != nil {
 		w.leave()
-		t.Fatal(err)
+		return nil, err
 	}
-	return w
+	return w, nil
 }
 
 // awaitAll returns when as much as one message has come to each viewer. Those of some

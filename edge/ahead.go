@@ -99,7 +99,7 @@ func (c *conn) readyAhead() bool {
 	case held, asking:
 		return true
 	case streaming:
-		return c.stream.opening == nil && c.tail == nil
+		return c.stream.opening == nil && (c.tail == nil || len(c.tail.pieces) == 0 && !c.tail.ends)
 	}
 	return false
 }

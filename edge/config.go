@@ -86,8 +86,8 @@ type Config struct {
 }
 
 // reservedFiles is how many descriptors are kept back from clients, beside one
-// for each open request: listeners, loops, control connections, and the second
-// descriptor that a connection has while it moves.
+// for each open request: listeners, loops with their rings, control connections, and
+// the second descriptor that a connection has while it moves.
 const reservedFiles = 128
 
 // stringList is a flag that may be given several times, or once with commas.

@@ -4,6 +4,7 @@
 package uring
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -19,6 +20,7 @@ const Entries = 512
 const (
 	ioringOpSend         = 26
 	ioringEnterGetEvents = 1
+	ioringFeatFastPoll   = 1 << 5
 	ioringOffSQRing      = 0
 	ioringOffCQRing      = 0x8000000
 	ioringOffSQEs        = 0x10000000
@@ -71,14 +73,18 @@ type Ring struct {
 	queued                         uint32
 }
 
-// New makes a ring. It fails where the kernel has no io_uring, or lets nobody have
-// one: the sysctl kernel.io_uring_disabled, or a filter of system calls, as
-// containers have.
+// New makes a ring. It fails where the kernel has no io_uring that sends, before
+// Linux 5.7, or lets nobody have one: the sysctl kernel.io_uring_disabled, or a filter
+// of system calls, as containers have.
 func New() (_ *Ring, err error) {
 	var params ringParams
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, Entries, uintptr(unsafe.Pointer(&params)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("set up an io_uring: %w", errno)
+	}
+	if params.features&ioringFeatFastPoll == 0 { // came with Linux 5.7, sends with 5.6
+		_ = unix.Close(int(fd))
+		return nil, errors.New("set up an io_uring: that of this kernel cannot send")
 	}
 	r := &Ring{fd: int(fd)}
 	defer func() {
