@@ -82,7 +82,7 @@ func findNchan() (string, []string, error) {
 	}
 	var settings []string
 	for line := range strings.Lines(nchanSettings) {
-		line = strings.TrimSpace(line)
+		line = strings.TrimSuffix(strings.TrimSpace(line), ";")
 		for _, name := range []string{"worker_", "listen", "keepalive_requests", "client_body_buffer_size", "nchan_sub", "nchan_shared", "gzip"} {
 			if strings.HasPrefix(line, name) {
 				settings = append(settings, line)

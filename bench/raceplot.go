@@ -19,14 +19,16 @@ import (
 // raceColors are the contenders', the same in all pictures, from the palette of
 // changeColors.
 var raceColors = map[string]color.Color{
-	raceFloor:            color.Gray{Y: 0x80},
-	raceMarquee:          color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff},
-	"marquee, 1 loop":    color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
-	raceNchan:            color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
-	racePushpin:          color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff},
-	"pushpin as shipped": color.RGBA{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff},
-	"centrifugo":         color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff},
-	"mercure":            color.Gray{Y: 0x20},
+	raceFloor:          color.Gray{Y: 0x80},
+	raceMarquee:        color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff},
+	raceURing:          color.Gray{Y: 0xb8},
+	raceMarquee1:       color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
+	raceMarqueeWrite:   color.RGBA{R: 0x7c, G: 0x8f, B: 0xd6, A: 0xff},
+	raceNchan:          color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
+	racePushpin:        color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff},
+	racePushpinShipped: color.RGBA{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff},
+	"centrifugo":       color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff},
+	"mercure":          color.Gray{Y: 0x20},
 }
 
 const (
@@ -136,22 +138,24 @@ func (r *raceReport) bars(title, workload string) *picture {
 	p.height = panelHeight + vg.Length(len(names))*barHeight
 	sizes := r.sizes(workload)
 	for _, n := range sizes[max(0, len(sizes)-4):] {
-		chart := make(bars, len(names))
-		for i, name := range names {
+		var chart bars
+		var raced []string
+		for _, name := range names {
 			x := r.result(workload, name, n)
-			switch {
-			case x == nil:
-				chart[i].words = "not measured"
-			case x.Failed != "" || len(x.Last) == 0:
-				chart[i].words = "failed"
-			default:
-				chart[i] = bar{
-					parts: []barPart{{x.Last.median(), raceColor(name)}},
-					least: slices.Min(x.Last), most: slices.Max(x.Last), words: ms(x.Last.median()),
-				}
+			if x == nil {
+				continue
 			}
+			raced = append(raced, name)
+			if x.Failed != "" || len(x.Last) == 0 {
+				chart = append(chart, bar{words: "failed"})
+				continue
+			}
+			chart = append(chart, bar{
+				parts: []barPart{{x.Last.median(), raceColor(name)}},
+				least: slices.Min(x.Last), most: slices.Max(x.Last), words: ms(x.Last.median()),
+			})
 		}
-		p.panels = append(p.panels, chart.plot(thousands(n)+" clients", "milliseconds", names))
+		p.panels = append(p.panels, chart.plot(thousands(n)+" clients", "milliseconds", raced))
 	}
 	return p
 }
