@@ -51,7 +51,7 @@ unit: build ## Unit and end-to-end tests.
 
 # The detector takes more memory than that cgroup test gives.
 race: ## The same under the race detector, but for what starts commands, which are built without it.
-	go test -p 2 -race -skip '^(TestPage|TestTorture|TestSoak|TestMemoryOfCgroup)' \
+	go test -p 2 -race -skip '^(TestPage|TestTorture|TestSoak|TestRaceOfServers|TestMemoryOfCgroup)' \
 	  $$(go list ./... | grep -vE '/(conformance|hostile|interop)$$')
 
 # That the time was over just when an input ran is not a finding: such a target is run again.

@@ -112,7 +112,8 @@ func (t *raceTurn) plain(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.trace != nil { // the load did not get to its last change
-		return errors.Join(complaint, t.trace.process.stop())
+		_, err := t.trace.end()
+		return errors.Join(complaint, err)
 	}
 	if context.Cause(ctx) != nil || len(result.Changes) < 1+t.changes || t.err != nil {
 		return errors.Join(t.err, complaint, context.Cause(ctx))
