@@ -94,7 +94,7 @@ torture: build ## Attacks and faults at full size; fails if anything is lost.
 soak: build ## A mixed load for half an hour: nothing may be lost, and nothing grow.
 	@bin/bench soak
 
-bench: build ## The edge side by side with the floor and with other servers, in ten minutes; see bench-setup.
+bench: build ## The edge side by side with the floor and with other servers, in eleven minutes; see bench-setup.
 	@bin/bench race
 
 bench-full: build ## The same in every size, five rounds: for an hour.

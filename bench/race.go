@@ -31,7 +31,7 @@ func raceCommand(stdout, stderr io.Writer) *ffcli.Command {
 	return subcommand(stderr, "race", "measure the edge side by side with the floor and with other servers",
 		func(set *flag.FlagSet) {
 			set.IntVar(&config.rounds, "rounds", 2, "number of `rounds` of each comparison, 1 to 100")
-			set.BoolVar(&config.full, "full", false, "also what does not fit into ten minutes")
+			set.BoolVar(&config.full, "full", false, "also what does not fit into eleven minutes")
 			set.StringVar(&config.contenders, "contenders", "", "`names` of those who take part, as in the table, with semicolons between them; all by default")
 			set.StringVar(&config.workloads, "workloads", "", "`names` of the loads, likewise")
 			set.StringVar(&config.out, "out", filepath.Join("out", "race"), "`directory` for the report, as JSON with all samples, as Markdown, and in pictures")
