@@ -34,11 +34,13 @@ run: build ## Like demo, but it stays up until Ctrl-C and says what to type.
 test: FUZZTIME := 2s
 test: setup check unit race fuzz test-interop ## Everything that must hold before a change lands.
 
-setup: ## What the tests want besides Go: a browser, for those of the page.
-	@command -v chromium >/dev/null || \
-	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
-	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
-	  echo "no chromium, and it cannot be installed here: the tests of the page in a browser are skipped"
+setup: ## What the tests want besides Go: a browser for the page, strace and valgrind to count what may not get worse.
+	@for package in chromium strace valgrind; do \
+	  command -v $$package >/dev/null || \
+	    { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	      apt-get update -qq && apt-get install -qq -y --no-install-recommends $$package >/dev/null; } || \
+	    echo "no $$package, and it cannot be installed here: what is tested with it is skipped"; \
+	done
 
 check: ## Formatting, vet, staticcheck.
 	@test -z "$$(gofmt -l .)" || { echo "not formatted: $$(gofmt -l .)"; exit 1; }

@@ -33,6 +33,10 @@ const (
 	// client is told to ask for.
 	clientNumber = "{client}"
 
+	// speaksHeadline is what the load client speaks with the floor, and with those who
+	// have the feed as their origin: they tell who comes the present headline.
+	speaksHeadline = "headline"
+
 	// answerEvery is how often a server that does not say when it is ready is asked.
 	answerEvery = 10 * time.Millisecond
 )

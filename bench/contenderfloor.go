@@ -22,7 +22,7 @@ func floorContender(name string, byRing bool) *contender {
 		name: name, polls: true, streams: true, maxBody: 4 << 10,
 		find: func() (string, []string, error) { return version, []string{"2 threads", how}, nil },
 		start: func(ctx context.Context, stderr io.Writer, _ arena) (*entrant, error) {
-			e, err := newEntrant("headline")
+			e, err := newEntrant(speaksHeadline)
 			if err != nil {
 				return nil, err
 			}

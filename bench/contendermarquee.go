@@ -30,7 +30,7 @@ func marqueeContender(name, dir string, loops int, flags ...string) *contender {
 			return version, []string{strings.Join(flags, " ")}, err
 		},
 		start: func(ctx context.Context, stderr io.Writer, a arena) (*entrant, error) {
-			e, err := newEntrant("headline")
+			e, err := newEntrant(speaksHeadline)
 			if err != nil {
 				return nil, err
 			}

@@ -78,7 +78,7 @@ func pushpinContender(name string, tuned bool) *contender {
 }
 
 func startPushpin(ctx context.Context, stderr io.Writer, a arena, tuned bool) (*entrant, error) {
-	e, err := newEntrant("headline")
+	e, err := newEntrant(speaksHeadline)
 	if err != nil {
 		return nil, err
 	}

@@ -319,9 +319,6 @@ func (t *raceTurn) secure(ctx context.Context, cert *certificate) error {
 // each change.
 const settling = 500 * time.Millisecond
 
-// speaksHeadline is what the load client speaks with the edge, the floor and Pushpin.
-const speaksHeadline = "headline"
-
 // proportionalMemory returns the bytes of a process that are in memory, where those
 // that n processes share count as the n-th part (PSS, proc_pid_smaps(5)).
 func proportionalMemory(pid int) (float64, error) {
