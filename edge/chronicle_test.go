@@ -16,6 +16,8 @@ import (
 	"marquee/grip"
 )
 
+const chroniclePath = "/chronicle?after="
+
 // chronicle is an origin with all that it has ever said: a poll that knows the
 // lines up to an id gets all that came after it, or is held for the next.
 type chronicle struct{ journal }

@@ -1,0 +1,388 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"marquee/bus"
+	"marquee/grip"
+)
+
+// A successor takes over the sockets; what the one before has begun it brings to
+// its end.
+func TestUpgrade(t *testing.T) {
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), "-share-all", "-drain-timeout", "1m", "-drain-spread", "1s")
+	idle := p.dial()
+	idle.get(headlinePath)
+	idle.wantAnswer(200, headlineBody(1))
+	held := p.poll(100, 1)
+	p.waitHolds(100)
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+
+	before := p.upgrade()
+	eventually(t, func() error { // the loops may not have begun to drain
+		idle.get(headlinePath)
+		idle.wantAnswer(200, headlineBody(1))
+		if got := idle.head.Get("Connection"); got != "close" {
+			return fmt.Errorf("field Connection of who was idle is %q, want close", got)
+		}
+		return nil
+	})
+	idle.wantClosed()
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
+	again := p.poll(10, 1)
+	p.waitHolds(10) // in the successor
+	close(goCh)
+	slow.wantStatus(200)
+	slow.wantHeader("Connection", "close")
+	slow.wantBody(headlineBody(1))
+	p.wantExit(before)
+	if got := p.publish(headlineItem(h.change()))[0]; got.Written != 10 {
+		t.Errorf("receipt %+v, want 10 written", got)
+	}
+	for _, c := range again {
+		c.wantAnswer(200, headlineBody(2))
+	}
+	p.signal(syscall.SIGTERM)
+	for _, c := range again {
+		c.wantClosed()
+	}
+	p.wantExit(p.pid)
+}
+
+// What is published to one of the two processes reaches those who hold in the
+// other.
+func TestPublishDuringUpgrade(t *testing.T) {
+	const clients = 1000
+	for _, tt := range []struct {
+		name      string
+		toSuccess bool
+	}{{"to the successor", true}, {"to the predecessor", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &headline{id: 1}
+			p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m")
+			held := p.poll(clients, 1)
+			p.waitHolds(clients)
+			publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+			publisher.get("/healthz")
+			publisher.wantStatus(200)
+			publisher.wantBody("ok\n")
+
+			before := p.upgrade()
+			fresh := p.dial()
+			fresh.get(pollPath(1))
+			p.waitHolds(1)
+			it := headlineItem(h.change())
+			if tt.toSuccess {
+				if got := p.publish(it)[0]; got.Written != 1 {
+					t.Errorf("receipt %+v, want 1 written", got)
+				}
+			} else {
+				body := grip.AppendItems(nil, []grip.Item{it})
+				publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+				publisher.wantStatus(200)
+				publisher.wantHeader("Connection", "close") // the next one is for the successor
+				publisher.wantBody("Published\n")
+				publisher.wantClosed()
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			items := 0
+			for _, c := range held {
+				c.wantStatus(200)
+				c.wantHeader("Connection", "close")
+				switch body, err := c.readBody(200); {
+				case err == nil && body == headlineBody(2):
+					items++
+				case err != nil || body != "{}":
+					t.Fatalf("body %q, %v", body, err)
+				}
+			}
+			if items == 0 {
+				t.Error("nobody who held in the predecessor was given the item")
+			}
+			p.wantExit(before)
+		})
+	}
+}
+
+// A successor that cannot take over changes nothing.
+func TestFailedUpgrade(t *testing.T) {
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h))
+	held := p.dial()
+	held.get(pollPath(1))
+	p.waitHolds(1)
+	for _, tt := range []struct{ name, program, log string }{
+		{"it is gone", "", "no such file"},
+		{"it is none", "garbage", "exec format error"},
+		{"it ends", "#!/bin/sh\nexit 7\n", "exit status 7"},
+		{"it refuses its flags", "#!/bin/sh\nexec " + os.Args[0] + " -origin /\n", "exit status 1"},
+	} {
+		_ = os.Remove(p.path) // unless the case before has
+		if tt.program != "" {
+			if err := os.WriteFile(p.path, []byte(tt.program), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.signal(syscall.SIGUSR2)
+		eventually(t, func() error {
+			if log := p.log.String(); !strings.Contains(log, tt.log) {
+				return fmt.Errorf("%s: the log does not say %q", tt.name, tt.log)
+			}
+			return nil
+		})
+		held.wantNothing()
+		c := p.dial()
+		c.get(headlinePath)
+		c.wantAnswer(200, headlineBody(1))
+		c.leave()
+	}
+	if strings.Contains(p.log.String(), "draining") {
+		t.Error("the edge drains although there is no successor")
+	}
+	install(t, p.path)
+	before := p.upgrade()
+	held.wantAnswer(200, "{}")
+	p.wantExit(before)
+}
+
+// A successor that is not ready in time is ended.
+func TestLateSuccessor(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi))
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"says nothing", []string{"sleep", "1000"}, "not ready within"},
+		{"does not listen", []string{"sh", "-c", "exec sleep 1000 3>&- 4>&-"}, "ended before it was ready"},
+	} {
+		path, err := exec.LookPath(tt.args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.edge.program = program{path: path, args: tt.args, timeout: 100 * time.Millisecond}
+		if pid, err := r.edge.handOver(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("a successor that %s: process %d, error %v, want one with %q", tt.name, pid, err, tt.want)
+		}
+		c := r.dial()
+		c.get("/")
+		c.wantAnswer(200, "hi /")
+	}
+}
+
+// One process after the other can take over while those before still drain, and
+// what is published to any of them reaches who holds in the others.
+func TestUpgradeInRow(t *testing.T) {
+	const clients = 1000
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m")
+	publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+	publisher.get("/healthz")
+	publisher.wantAnswer(200, "ok\n")
+	var held []*client
+	var before []int
+	for range 2 {
+		more := p.poll(clients, 1)
+		p.waitHolds(clients)
+		held = append(held, more...)
+		before = append(before, p.upgrade())
+	}
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	// To the first of three, from which it has the longest way.
+	body := grip.AppendItems(nil, []grip.Item{headlineItem(h.change())})
+	publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	publisher.wantAnswer(200, "Published\n")
+	fresh[0].wantAnswer(200, headlineBody(2))
+	var items [2]int
+	for i, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items[i/clients]++
+		}
+	}
+	if items[0] == 0 || items[1] == 0 {
+		t.Errorf("%d of those who held in the first process got the item and %d of those in the second, want some of both", items[0], items[1])
+	}
+	for _, pid := range before {
+		p.wantExit(pid)
+	}
+}
+
+// A process that drains for its successor ends at once when it is told to stop.
+func TestStopAfterUpgrade(t *testing.T) {
+	startedCh := make(chan struct{})
+	p := startLineage(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(startedCh)
+			<-req.Context().Done()
+		}
+		hi(w, req)
+	})), "-drain-timeout", "10m")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	before := p.upgrade()
+	if err := syscall.Kill(before, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	slow.wantCut()
+	p.wantExit(before)
+	c := p.dial()
+	c.get("/")
+	c.wantAnswer(200, "hi /")
+}
+
+// When the predecessor is gone the node of the cluster has the same name, and items
+// from elsewhere reach who holds, in both while both run.
+func TestUpgradeInCluster(t *testing.T) {
+	const clients = 1000
+	nats := startNATS(t, server.Options{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-nats", "nats://"+nats.address(), "-name", "east", "-drain-timeout", "2m", "-drain-spread", "1m")
+	b, err := bus.Connect(t.Context(), bus.Config{URL: "nats://" + nats.address(), Name: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	held := p.poll(clients, 1)
+	p.waitHolds(clients)
+	before := p.upgrade()
+	fresh := p.poll(1, 1)
+	p.waitHolds(1)
+	if err := b.PublishItem(headlineItem(h.change())); err != nil {
+		t.Fatal(err)
+	}
+	fresh[0].wantAnswer(200, headlineBody(2))
+	fresh[0].leave()
+	items := 0
+	for _, c := range held {
+		c.wantStatus(200)
+		if body, err := c.readBody(200); err != nil {
+			t.Fatal(err)
+		} else if body == headlineBody(2) {
+			items++
+		}
+	}
+	if items == 0 {
+		t.Error("nobody who held in the predecessor was given the item")
+	}
+	p.wantExit(before)
+	again := p.upgrade() // the name's claim has not ended the process
+	p.wantExit(again)
+}
+
+// TLS goes on in the successor; who is in the middle of the handshake gets to its end,
+// and an answer.
+func TestUpgradeTLS(t *testing.T) {
+	overTLS(t, nil)
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "1m", "-drain-spread", "2s")
+	held := p.poll(10, 1)
+	p.waitHolds(10)
+	nc, err := net.Dial("tcp", p.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p.waitMetric("marquee_connections", 11)
+	before := p.upgrade()
+	late := tls.Client(nc, clientTLS)
+	_ = late.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(late, request("GET", headlinePath)); err != nil {
+		t.Fatalf("who was in the handshake: %v", err)
+	}
+	if resp, err := http.ReadResponse(bufio.NewReader(late), nil); err != nil || resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("who was in the handshake is answered %v, %v, want 200 and the connection closed", resp, err)
+	}
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
+	p.wantExit(before)
+	again := p.poll(10, 1)
+	p.waitHolds(10)
+	p.publish(headlineItem(h.change()))
+	for _, c := range again {
+		c.wantAnswer(200, headlineBody(2))
+	}
+}
+
+// ZeroMQ's sockets are handed over, too: publishers who connect again find the
+// successor.
+func TestUpgradeZeroMQ(t *testing.T) {
+	h := &headline{id: 1}
+	path := t.TempDir() + "/pull"
+	p := startLineage(t, serve(t, h), "-drain-spread", "0s",
+		"-zmq-pull", "tcp://127.0.0.1:0", "-zmq-pull", "ipc://"+path, "-zmq-rep", "tcp://127.0.0.1:0", "-stats-zmq", "tcp://127.0.0.1:0")
+	var at struct{ Msg, Pull, Rep, Pub string }
+	for line := range strings.Lines(p.log.String()) {
+		_ = json.Unmarshal([]byte(line), &at)
+	}
+	first := strings.TrimPrefix(at.Pull, "tcp://")
+	for n := range 3 {
+		held := p.poll(1, h.id)
+		p.waitHolds(1)
+		network, address := "tcp", first
+		if n == 1 {
+			network, address = "unix", path
+		}
+		push := dialPush(t, network, address)
+		id := h.change()
+		push(fmt.Sprintf(`J{"channel": "headline-value", "id": "%d", "prev-id": "%d", "http-response": {"body": "new"}}`, id, id-1))
+		held[0].wantAnswer(200, "new")
+		held[0].leave()
+		p.wantExit(p.upgrade())
+	}
+}
+
+// dialPush connects as a PUSH socket (ZMTP 3.0, NULL), and returns what sends a
+// message of one frame.
+func dialPush(t *testing.T, network, address string) (send func(text string)) {
+	t.Helper()
+	nc, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	write := func(text string) {
+		if _, err := io.WriteString(nc, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\xff" + strings.Repeat("\x00", 8) + "\x7f\x03\x00NULL" + strings.Repeat("\x00", 16+32))
+	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
+	write("\x04" + string(rune(len(ready))) + ready)
+	if _, err := io.ReadFull(nc, make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	return func(text string) { write("\x00" + string([]byte{byte(len(text))}) + text) }
+}
