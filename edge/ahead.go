@@ -37,19 +37,14 @@ func (l *loop) startAhead() error {
 			s.c.ahead = uint32(i + 1)
 		}
 	}
-	l.shard.SendAhead(l.sendAhead)
+	l.shard.SendAhead(l.sendAhead, l.settleAhead)
 	return nil
 }
 
 // sendAhead sends what clients are about to be given to those who are ready for it.
-// With nil it makes sure that those have been given it who were sent something.
 func (l *loop) sendAhead(sends []fanout.Send) {
 	a := &l.ahead
-	switch {
-	case sends == nil:
-		l.settleAhead()
-		return
-	case a.ring == nil:
+	if a.ring == nil {
 		return
 	}
 	for _, s := range sends {
@@ -71,7 +66,7 @@ func (l *loop) sendAhead(sends []fanout.Send) {
 	}
 }
 
-// settleAhead forgets what was sent. Who was sent something and was not given it, but
+// settleAhead forgets what was sent, when clients have been given it. Who was sent something and was not given it, but
 // goes on, would get the next answer in a place that is not its own: that cannot be,
 // and is cut off.
 func (l *loop) settleAhead() {

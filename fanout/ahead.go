@@ -6,13 +6,16 @@ type Send struct {
 	Wire   []byte
 }
 
-// SendAhead has f called on the loop with what many clients are about to be given, in
-// that order and one after the other, so that f may send it by fewer system calls.
-// What is in sends is valid until f is called with nil, which is when all of them have
-// been given it, or have left. To be called before anything is published.
-func (s *Shard) SendAhead(f func(sends []Send)) { s.ahead = f }
+// SendAhead has send called on the loop with what many clients are about to be given,
+// in that order and one after the other, so that it may be sent by fewer system calls.
+// It is valid until given is called, which is when all of them have been given it, or
+// have left. To be called before anything is published.
+func (s *Shard) SendAhead(send func(sends []Send), given func()) {
+	s.ahead, s.given = send, given
+}
 
-// sendAhead tells of the holds that the batch comes to with that budget.
+// sendAhead tells of the holds that the batch comes to with that budget. Once they have
+// been given it, sentAhead is to be called.
 func (s *Shard) sendAhead(b *batch, budget int) {
 	s.sends = s.sends[:0]
 	for _, h := range b.group.holds[b.next:b.end] {
@@ -24,6 +27,12 @@ func (s *Shard) sendAhead(b *batch, budget int) {
 		}
 	}
 	s.ahead(s.sends)
+}
+
+// sentAhead says that those have been given it who were told of.
+func (s *Shard) sentAhead() {
+	s.given()
+	clear(s.sends)
 }
 
 // wire returns what give is going to give to h first; nil for nothing.

@@ -12,29 +12,22 @@ import (
 type foretold struct {
 	t      testing.TB
 	names  map[Client]string
-	sends  []string // since the last nil
+	sends  []string // that are being given
 	wires  [][]byte // of sends
 	given  []string
 	counts []int // of sends, each time
-	open   bool  // told of, and no nil yet
+	open   bool  // told of, and not passed yet
 }
 
 // foretell has the shard tell it.
 func foretell(t testing.TB, s *Shard) *foretold {
 	f := &foretold{t: t, names: make(map[Client]string)}
-	s.SendAhead(f.hear)
+	s.SendAhead(f.hear, f.passed)
 	return f
 }
 
 func (f *foretold) hear(sends []Send) {
 	f.t.Helper()
-	if sends == nil {
-		if f.open = false; !slices.Equal(f.sends, f.given) {
-			f.t.Errorf("told of %q, then given %q", f.sends, f.given)
-		}
-		f.sends, f.given, f.wires = nil, nil, nil
-		return
-	}
 	if f.open {
 		f.t.Error("told twice, with nothing between")
 	}
@@ -44,6 +37,15 @@ func (f *foretold) hear(sends []Send) {
 		f.sends = append(f.sends, f.names[s.Client]+" "+content(s.Wire))
 		f.wires = append(f.wires, s.Wire)
 	}
+}
+
+// passed checks, when all have been given it.
+func (f *foretold) passed() {
+	f.t.Helper()
+	if f.open = false; !slices.Equal(f.sends, f.given) {
+		f.t.Errorf("told of %q, then given %q", f.sends, f.given)
+	}
+	f.sends, f.given, f.wires = nil, nil, nil
 }
 
 // give notes what a client is given: with the very bytes that were told of.
@@ -204,13 +206,11 @@ func TestSendAheadOfWhoLeaves(t *testing.T) {
 	vs[0].then = vs[5].hold.Leave
 	var told, given []string
 	s.SendAhead(func(sends []Send) {
-		if sends != nil {
-			f.open, f.wires = true, nil
-			for _, send := range sends {
-				told = append(told, f.names[send.Client])
-			}
-			return
+		f.open, f.wires = true, nil
+		for _, send := range sends {
+			told = append(told, f.names[send.Client])
 		}
+	}, func() {
 		for _, name := range f.given {
 			name, _, _ = strings.Cut(name, " 1|") // the chunk
 			given = append(given, name)

@@ -42,7 +42,7 @@ func newHall(n int) *hall {
 	h := &hall{seats: make([]seat, n)}
 	h.hub = NewHub(time.Now, func(Receipt) {})
 	h.shard = h.hub.NewShard(func() {})
-	h.shard.SendAhead(func(sends []Send) { h.ahead += len(sends) })
+	h.shard.SendAhead(func(sends []Send) { h.ahead += len(sends) }, func() {})
 	h.watch = Watch{
 		Channels: []grip.Channel{{Name: "headline-value"}},
 		Template: NewTemplate(grip.Response{Header: fields("Content-Type", "application/json")}, nil),

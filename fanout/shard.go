@@ -36,8 +36,10 @@ type Shard struct {
 	// Immutable.
 	hub   *Hub
 	index int
-	wake  func()             // makes the loop call Turn soon; safe from any goroutine
-	ahead func(sends []Send) // nil: everything is sent when it is given
+	wake  func() // makes the loop call Turn soon; safe from any goroutine
+	// ahead and given are those of SendAhead, nil without.
+	ahead func(sends []Send)
+	given func()
 
 	// Loop only.
 	channels map[string]*watches
@@ -409,12 +411,6 @@ func (s *Shard) push(b batch, first addition) {
 	s.batches = append(s.batches, b)
 }
 
-// given says that those have been given it who were told of by sendAhead.
-func (s *Shard) given() {
-	s.ahead(nil)
-	clear(s.sends)
-}
-
 // write gives the first batch to as many holds as the budget allows, takes the
 // batch off when it is done, and returns what is left of the budget.
 func (s *Shard) write(budget int) int {
@@ -424,7 +420,7 @@ func (s *Shard) write(budget int) int {
 	b := s.batches[0] // a copy: what Deliver calls may add batches
 	if s.ahead != nil {
 		s.sendAhead(&b, budget)
-		defer s.given()
+		defer s.sentAhead()
 	}
 	for ; b.next < b.end && budget > 0; b.next++ {
 		if h := b.group.holds[b.next]; h != nil {
