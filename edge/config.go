@@ -86,8 +86,8 @@ type Config struct {
 }
 
 // reservedFiles is how many descriptors are kept back from clients, beside one
-// for each open request: listeners, loops with their rings, control connections, and
-// the second descriptor that a connection has while it moves.
+// for each open request and for each loop's ring: listeners, loops, control
+// connections, and the second descriptor that a connection has while it moves.
 const reservedFiles = 128
 
 // stringList is a flag that may be given several times, or once with commas.
@@ -351,7 +351,7 @@ func (c *Config) connections() (limit int, warning string) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return max(c.MaxConnections, 1), "cannot read the limit on open files: " + err.Error()
 	}
-	room := int(min(files.Cur, 1<<30)) - c.MaxOpenRequests - reservedFiles
+	room := int(min(files.Cur, 1<<30)) - c.MaxOpenRequests - c.Loops - reservedFiles
 	if c.MaxConnections == 0 {
 		return max(room, 1), ""
 	}
