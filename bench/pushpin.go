@@ -9,18 +9,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"marquee/grip"
-)
-
-// Where Debian's package keeps what a private copy is made of.
-const (
-	pushpinConfig = "/usr/share/pushpin/pushpin.conf.condure"
-	pushpinLib    = "/usr/lib/pushpin"
+	"marquee/pushpin"
 )
 
 // pushpinPace is how many clients a second Pushpin is given: of 1,000 that came at
@@ -33,18 +28,18 @@ const probeTimeout = time.Second
 
 // pushpinRates are the settings that limit how fast Pushpin delivers, and what it
 // writes of it, with their values in a race that is to be fair.
-var pushpinRates = [][2]string{
-	{"message_rate", "100000000"}, // deliveries a second
-	{"message_hwm", "100000000"},  // deliveries that wait for their turn
-	{"log_level", "1"},            // no line for each request
+var pushpinRates = []string{
+	"message_rate=100000000", // deliveries a second
+	"message_hwm=100000000",  // deliveries that wait for their turn
+	"log_level=1",            // no line for each request
 }
 
 // zurlLimits are the settings that limit how much Pushpin asks the feed at a time,
 // likewise.
-var zurlLimits = [][2]string{
-	{"max_open_requests", "50000"},
-	{"in_hwm", "100000"}, // messages that wait between the processes
-	{"out_hwm", "100000"},
+var zurlLimits = []string{
+	"max_open_requests=50000",
+	"in_hwm=100000", // messages that wait between the processes
+	"out_hwm=100000",
 }
 
 // pushpinContender is Pushpin, of the package, in front of the feed. Tuned, it has no
@@ -62,11 +57,9 @@ func pushpinContender(name string, tuned bool) *contender {
 			version, err := firstLine("pushpin", "--version")
 			settings := []string{fmt.Sprintf("clients come and poll again at most %d a second", pushpinPace), "zurl: deny empty"}
 			if tuned {
-				for _, rate := range pushpinRates {
-					settings = append(settings, strings.Join(rate[:], "="))
-				}
+				settings = append(settings, pushpinRates...)
 				for _, limit := range zurlLimits {
-					settings = append(settings, "zurl: "+strings.Join(limit[:], "="))
+					settings = append(settings, "zurl: "+limit)
 				}
 			}
 			return strings.TrimPrefix(version, "pushpin "), settings, err
@@ -86,10 +79,11 @@ func startPushpin(ctx context.Context, stderr io.Writer, a arena, tuned bool) (*
 	if err != nil {
 		return e.abandon(err)
 	}
-	if err := e.configurePushpin(addrs, a, tuned); err != nil {
+	config, err := e.configurePushpin(addrs, a, tuned)
+	if err != nil {
 		return e.abandon(fmt.Errorf("write the configuration of pushpin: %w", err))
 	}
-	e.process, err = start(stderr, program{path: "pushpin", args: []string{"--config", e.file("pushpin.conf")}})
+	e.process, err = start(stderr, program{path: "pushpin", args: []string{"--config", config}})
 	if err != nil {
 		return e.abandon(err)
 	}
@@ -107,72 +101,41 @@ func startPushpin(ctx context.Context, stderr io.Writer, a arena, tuned bool) (*
 }
 
 // configurePushpin makes the entrant's directory a private copy of what the package
-// has: all files of a running Pushpin are in it, and zurl may ask the loopback.
-func (e *entrant) configurePushpin(addrs []string, a arena, tuned bool) error {
-	_, controlPort, err := net.SplitHostPort(addrs[1])
+// has, and returns the configuration's file.
+func (e *entrant) configurePushpin(addrs []string, a arena, tuned bool) (string, error) {
+	c := pushpin.Copy{Dir: e.dir, Clients: addrs[0], Publishers: addrs[1]}
+	if tuned {
+		c.Settings, c.Zurl = slices.Clone(pushpinRates), zurlLimits
+	}
+	if a.cert != nil {
+		c.Settings = append(c.Settings, "https_ports="+addrs[2])
+		if err := e.copyCertificate(a.cert, addrs[2]); err != nil {
+			return "", err
+		}
+	}
+	routes := os.WriteFile(e.file("routes"), []byte("* "+a.feed.addr+"\n"), 0o600)
+	return c.File(), errors.Join(routes, c.Write())
+}
+
+// copyCertificate puts a certificate where Pushpin looks for the one of an address.
+func (e *entrant) copyCertificate(c *certificate, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{"run", "log", "lib/runner", "runner/certs"} {
-		if err := os.MkdirAll(e.file(dir), 0o700); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(e.file("runner/certs"), 0o700); err != nil {
+		return err
 	}
-	settings := []string{
-		`(?m)^rundir=.*`, "rundir=" + e.file("run") + "\nlibdir=" + e.file("lib"),
-		`(?m)^logdir=.*`, "logdir=" + e.file("log"),
-		`(?m)^services=.*`, "services=condure,zurl,pushpin-proxy,pushpin-handler",
-		`(?m)^http_port=.*`, "http_port=" + addrs[0],
-		`(?m)^push_in_http_port=.*`, "push_in_http_port=" + controlPort,
-		`tcp://127\.0\.0\.1:556`, "ipc://" + e.file("run") + "/spec-",
-	}
-	zurl := []string{`(?m)^deny=.*`, "deny="}
-	if tuned {
-		for _, rate := range pushpinRates {
-			settings = append(settings, `(?m)^`+rate[0]+`=.*`, strings.Join(rate[:], "="))
+	for from, suffix := range map[string]string{c.cert: ".crt", c.key: ".key"} {
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(e.file("runner/certs/default_"+port+suffix), text, 0o600)
 		}
-		for _, limit := range zurlLimits {
-			zurl = append(zurl, `(?m)^`+limit[0]+`=.*`, strings.Join(limit[:], "="))
-		}
-	}
-	if a.cert != nil {
-		_, port, err := net.SplitHostPort(addrs[2])
 		if err != nil {
 			return err
 		}
-		settings = append(settings, `(?m)^#https_ports=.*`, "https_ports="+addrs[2])
-		for from, suffix := range map[string]string{a.cert.cert: ".crt", a.cert.key: ".key"} {
-			if err := edit(from, e.file("runner/certs/default_"+port+suffix)); err != nil {
-				return err
-			}
-		}
 	}
-	return errors.Join(
-		os.WriteFile(e.file("routes"), []byte("* "+a.feed.addr+"\n"), 0o600),
-		edit(pushpinConfig, e.file("pushpin.conf"), settings...),
-		edit(pushpinLib+"/internal.conf", e.file("lib/internal.conf"),
-			`ipc:///var/run/zurl/zurl-`, "ipc://{rundir}/{ipc_prefix}zurl-"),
-		edit(pushpinLib+"/runner/zurl.conf.template", e.file("lib/runner/zurl.conf.template"), zurl...),
-	)
-}
-
-// edit copies a file with each expression replaced, which are in pairs with their
-// replacements; one that matches nothing is an error, for then the file is not the
-// one that this was written for.
-func edit(from, to string, replacements ...string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	text := string(data)
-	for i := 0; i < len(replacements); i += 2 {
-		expression := regexp.MustCompile(replacements[i])
-		if !expression.MatchString(text) {
-			return fmt.Errorf("%s has no %s", from, replacements[i])
-		}
-		text = expression.ReplaceAllLiteralString(text, replacements[i+1])
-	}
-	return os.WriteFile(to, []byte(text), 0o600)
+	return nil
 }
 
 // awaitHold returns when a poll that the entrant has held is answered by what is
