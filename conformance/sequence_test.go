@@ -11,16 +11,22 @@ import (
 
 func TestSequences(t *testing.T) { runCases(t, sequenceCases) }
 
+// passTwo has an item with the id 2 pass: the channel's last id is known from another
+// hold when the next one comes.
+func (s *scene) passTwo() {
+	s.Helper()
+	s.originAt("/first", poll("$C; prev-id=1"))
+	first := s.dial()
+	first.get("/first")
+	s.askedAt("/first")
+	s.witness()
+	s.publish(response("2", "1", "two"))
+	first.answer().want(200, "two")
+}
+
 var sequenceCases = []testCase{
 	{name: "3.3 a publish between answer and hold is not lost", run: func(s *scene) {
-		// the channel's last id is known from another hold when the second comes
-		s.originAt("/first", poll("$C; prev-id=1"))
-		first := s.dial()
-		first.get("/first")
-		s.askedAt("/first")
-		s.witness()
-		s.publish(response("2", "1", "two"))
-		first.answer().want(200, "two")
+		s.passTwo()
 		s.originAt("", poll("$C; prev-id=1"), reply(200, "the origin's two"))
 		s.get("").want(200, either(s, "the origin's two", "two"))
 		s.asked()
@@ -34,13 +40,7 @@ var sequenceCases = []testCase{
 		notice:  "the answer comes sooner, and the origin is asked less",
 	}},
 	{name: "3.3 a hold that has missed more than one item asks the origin again", run: func(s *scene) {
-		s.originAt("/first", poll("$C; prev-id=1"))
-		first := s.dial()
-		first.get("/first")
-		s.askedAt("/first")
-		s.witness()
-		s.publish(response("2", "1", "two"))
-		first.answer().want(200, "two")
+		s.passTwo()
 		s.originAt("", poll("$C; prev-id=0"), reply(200, "the origin's two"))
 		s.get("").want(200, "the origin's two")
 		s.asked()
@@ -65,13 +65,7 @@ var sequenceCases = []testCase{
 		}
 	}},
 	{name: "3.3 an origin that insists on an older id is asked once more, then the client is held", run: func(s *scene) {
-		s.originAt("/first", poll("$C; prev-id=1"))
-		first := s.dial()
-		first.get("/first")
-		s.askedAt("/first")
-		s.witness()
-		s.publish(response("2", "1", "two"))
-		first.answer().want(200, "two")
+		s.passTwo()
 		s.origin(poll("$C; prev-id=0"))
 		c := s.dial()
 		c.get("")

@@ -235,8 +235,9 @@ func TestSubmitToThoseWhoAreGone(t *testing.T) {
 	r.submit(t, 0)
 }
 
-// newResetTCP returns a TCP socket whose peer has reset the connection.
-func newResetTCP(t *testing.T) (fd int) {
+// newTCP returns a TCP socket, which waits unless told not to, as a ring tells it, and
+// its peer. Both are closed at the end of the test.
+func newTCP(t *testing.T) (fd int, far *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -248,18 +249,25 @@ func newResetTCP(t *testing.T) (fd int) {
 		t.Fatal(err)
 	}
 	defer near.Close()
-	far, err := ln.Accept()
+	conn, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { conn.Close() })
 	f, err := near.(*net.TCPConn).File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	_ = far.(*net.TCPConn).SetLinger(0)
+	return int(f.Fd()), conn.(*net.TCPConn)
+}
+
+// newResetTCP returns a TCP socket whose peer has reset the connection.
+func newResetTCP(t *testing.T) (fd int) {
+	t.Helper()
+	fd, far := newTCP(t)
+	_ = far.SetLinger(0)
 	far.Close()
-	fd = int(f.Fd())
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	if n, err := unix.Poll(fds, int(patience/time.Millisecond)); n != 1 {
 		t.Fatalf("no reset has come: %v", err)
@@ -271,27 +279,7 @@ func newResetTCP(t *testing.T) (fd int) {
 // is written in between.
 func TestSubmitOverTCP(t *testing.T) {
 	r := newRing(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	near, err := net.DialTimeout("tcp", ln.Addr().String(), patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
-	far, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-	f, err := near.(*net.TCPConn).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fd := int(f.Fd()) // File's socket waits, unless told not to, as a ring tells it
+	fd, far := newTCP(t)
 	var sent []byte
 	for at, full := 0, false; !full; at++ {
 		b := bytes.Repeat([]byte{byte(at)}, 50_000)
@@ -309,8 +297,7 @@ func TestSubmitOverTCP(t *testing.T) {
 			t.Fatal("the socket does not fill")
 		}
 	}
-	near.Close()
-	f.Close()
+	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	_ = far.SetReadDeadline(time.Now().Add(patience))
 	if got, err := io.ReadAll(far); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("got %d bytes, %v, want the %d that were taken", len(got), err, len(sent))
