@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,17 @@ const (
 	// refused by net/http, which says 431 where we say 400.
 	maxPublishHead  = 10_000
 	readPublishHead = 64 << 10
+)
+
+const (
+	// publisherPause is how long a process that has a successor waits, when the
+	// clients have left, for the connections of publishers: with their next answer
+	// they are sent there. Who publishes more seldom finds the connection closed.
+	publisherPause = time.Second
+	// publisherCheck is how often it looks.
+	publisherCheck = 5 * time.Millisecond
+	// controlTimeout is how long the requests may take that are left then.
+	controlTimeout = time.Second
 )
 
 const (
@@ -75,6 +87,23 @@ func (e *edge) controlServer(at net.Addr) *http.Server {
 			}
 		},
 	}
+}
+
+// endControl ends the control endpoint. A process without a successor closes idle
+// connections at once; one that has one loses no request of a publisher who goes
+// on, in whose next one the closing would cross.
+func (e *edge) endControl(server *http.Server) {
+	if e.successor.Load() {
+		ticker := time.NewTicker(publisherCheck)
+		defer ticker.Stop()
+		for until := time.Now().Add(publisherPause); e.controlConns.Load() > 0 && time.Now().Before(until); {
+			<-ticker.C
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	_ = server.Shutdown(ctx)
+	server.Close()
 }
 
 // ServeHTTP implements http.Handler. A slash at the end of the path does not

@@ -191,6 +191,7 @@ func (e *edge) run(ctx context.Context) error {
 			endZeroMQ()
 		}
 		e.drain(ctx)
+		e.endControl(server) // while what is published still reaches the other edges
 		close(endedCh)
 	})
 	if e.cluster != nil {
@@ -223,12 +224,7 @@ func (e *edge) run(ctx context.Context) error {
 			return fmt.Errorf("serve control: %w", err)
 		}
 		return nil
-	}, func(error) {
-		patience, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = server.Shutdown(patience)
-		server.Close()
-	})
+	}, func(error) { server.Close() })
 	now := time.Now()
 	for _, l := range e.loops {
 		l.ticked.Store(&now) // the first tick is due

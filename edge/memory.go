@@ -238,10 +238,10 @@ func (m *memory) enter(next memoryState) {
 	if next == scarce {
 		m.shortages.Add(1)
 	}
+	m.state = next
+	m.scarce.Store(next == scarce) // before it is said
 	used := math.Float64frombits(m.share.Load())
 	m.log.Log(context.Background(), level, memoryStates[next], "in_use_percent", int(100*used), "limit_bytes", m.limit())
-	m.state = next
-	m.scarce.Store(next == scarce)
 }
 
 // memoryLoop looks after memory until stopCh closes: less often where nothing

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +30,32 @@ func TestMemoryState(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// enterLog is a log that notes whether clients are refused when it is told of a state.
+type enterLog struct {
+	slog.Handler
+	memory  *memory
+	refused []bool
+}
+
+func (l *enterLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *enterLog) Handle(context.Context, slog.Record) error {
+	l.refused = append(l.refused, l.memory.scarce.Load())
+	return nil
+}
+
+// Who reads in the log that clients are refused, or let in again, finds it so.
+func TestMemoryEnter(t *testing.T) {
+	m := new(memory)
+	l := &enterLog{memory: m}
+	m.log = slog.New(l)
+	m.enter(scarce)
+	m.enter(ample)
+	if want := []bool{true, false}; !slices.Equal(l.refused, want) {
+		t.Errorf("clients are refused when it is said: %v, want %v", l.refused, want)
 	}
 }
 

@@ -128,6 +128,35 @@ func TestPublishDuringUpgrade(t *testing.T) {
 	}
 }
 
+// A publisher who goes on over the same connection is not cut off, however soon the
+// last client has left, and what is published reaches the other edges still.
+func TestPublisherOutlastsClients(t *testing.T) {
+	nats := startNATS(t, server.Options{})
+	h := &headline{id: 1}
+	origin := serve(t, h)
+	p := startLineage(t, origin, "-share-all", "-nats", "nats://"+nats.address(), "-name", "east")
+	other := startProcess(t, origin, "-share-all", "-nats", "nats://"+nats.address(), "-name", "west")
+	elsewhere := other.poll(1, 1)
+	other.waitHolds(1)
+	publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+	publisher.get("/healthz")
+	publisher.wantStatus(200)
+	publisher.wantBody("ok\n")
+
+	before := p.upgrade()
+	p.waitLog(`"msg":"drained"`)
+	body := grip.AppendItems(nil, []grip.Item{headlineItem(h.change())})
+	publisher.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	publisher.wantStatus(200)
+	publisher.wantHeader("Connection", "close")
+	if said, err := publisher.readBody(200); err != nil || strings.Contains(said, "warning") {
+		t.Errorf("the publisher is told %q, %v, want no warning", said, err)
+	}
+	publisher.wantClosed()
+	elsewhere[0].wantAnswer(200, headlineBody(2))
+	p.wantExit(before)
+}
+
 // A successor that cannot take over changes nothing.
 func TestFailedUpgrade(t *testing.T) {
 	h := &headline{id: 1}
