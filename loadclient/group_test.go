@@ -260,7 +260,7 @@ func TestGroupIdle(t *testing.T) {
 	last := time.Now()
 	for range 2 {
 		receive(t, c.stats, "statistics")
-		if d := time.Since(last); d < statsAtLeastEvery/2 || d > 2*statsAtLeastEvery {
+		if d := time.Since(last); d < statsAtLeastEvery/2 || d > 5*statsAtLeastEvery {
 			t.Errorf("statistics after %v of rest, want about %v", d, statsAtLeastEvery)
 		}
 		last = time.Now()
@@ -440,7 +440,7 @@ func TestGroupOutlivesEdge(t *testing.T) {
 	if st := c.awaitAll(20, 2); st.Errored != 0 {
 		t.Errorf("statistics on the other edge: %+v", st)
 	}
-	if d := time.Since(began); d > time.Second {
+	if d := time.Since(began); d > 1500*time.Millisecond { // of 20 some would wait for nearly two seconds
 		t.Errorf("all had the headline after %v: clients must not wait out their backoff", d)
 	}
 	if n := c.awaitHeld(20); n.Load.Errors < 20 || strings.Contains(c.log.String(), "fault=torn") {
@@ -473,6 +473,10 @@ func (c *cluster) startProcess(cmd *exec.Cmd) {
 	receive(c, c.nodes, "announcement")
 }
 
+// promptly is within what time a process ends that waits for nobody, on a busy
+// machine.
+const promptly = 5 * time.Second
+
 // TestGroupProcess ends groups with signals, and checks that they were modest.
 func TestGroupProcess(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -491,8 +495,8 @@ func TestGroupProcess(t *testing.T) {
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Wait(); err != nil || time.Since(began) > time.Second {
-				t.Errorf("ended with %v after %v, want nil within a second\n%s", err, time.Since(began), c.log)
+			if err := cmd.Wait(); err != nil || time.Since(began) > promptly {
+				t.Errorf("ended with %v after %v, want nil at once\n%s", err, time.Since(began), c.log)
 			}
 			if why := receive(t, c.left, "goodbye"); why != "said goodbye" {
 				t.Errorf("the node left: %s", why)
@@ -555,8 +559,8 @@ func TestGroupProcessServerHangs(t *testing.T) {
 	f.frozen.Store(true)
 	began := time.Now()
 	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil || time.Since(began) > time.Second {
-		t.Errorf("ended with %v after %v, want nil within a second\n%s", err, time.Since(began), c.log)
+	if err := cmd.Wait(); err != nil || time.Since(began) > promptly {
+		t.Errorf("ended with %v after %v, want nil at once\n%s", err, time.Since(began), c.log)
 	}
 }
 
@@ -571,8 +575,8 @@ func TestGroupProcessWaitsForNATS(t *testing.T) {
 	receive(t, log.await("not reached"), "complaint")
 	began := time.Now()
 	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil || time.Since(began) > time.Second {
-		t.Errorf("ended with %v after %v, want nil within a second\n%s", err, time.Since(began), log)
+	if err := cmd.Wait(); err != nil || time.Since(began) > promptly {
+		t.Errorf("ended with %v after %v, want nil at once\n%s", err, time.Since(began), log)
 	}
 }
 
