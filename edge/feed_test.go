@@ -9,6 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"marquee/grip"
+	"marquee/upstream"
 )
 
 // long is a body that is longer than what is kept together.
@@ -184,4 +189,48 @@ func TestLongBodyOfSeveralClients(t *testing.T) {
 	if err != nil || passed == int(stallTimeout*5/6/tick) {
 		t.Errorf("the client that reads has not got all after %d ticks: %v", passed, err)
 	}
+}
+
+// closing notes that a body is closed.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (b *closing) Close() error {
+	b.closed = true
+	return nil
+}
+
+// The body of a stream is let go of when the head finds the client gone, or the
+// request for it stays open for good.
+func TestLongBodyOfNobody(t *testing.T) {
+	startedCh := make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		close(startedCh)
+		<-req.Context().Done()
+	}), "-loops", "1")
+	c := r.dial()
+	c.get("/")
+	await(t, startedCh, "the request")
+	body := &closing{Reader: strings.NewReader(long)}
+	r.onLoops(func(l *loop) {
+		l.wheel.each(func(c *conn) {
+			if err := unix.Shutdown(c.gc.Fd(), unix.SHUT_RDWR); err != nil {
+				t.Error(err)
+			}
+			c.ask.settle(upstream.Result{Answer: &upstream.Answer{
+				Response: grip.Response{Code: 200},
+				Hold:     &grip.Hold{Mode: grip.HoldStream, Channels: []grip.Channel{{Name: "c"}}},
+				Body:     body,
+			}})
+			if c.state != closed {
+				t.Errorf("state %d of who cannot be written to, want closed", c.state)
+			}
+		})
+	})
+	if !body.closed {
+		t.Error("the body is not closed")
+	}
+	r.waitMetric("marquee_connections", 0)
 }

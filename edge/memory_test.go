@@ -175,6 +175,44 @@ func TestMemoryScarceStream(t *testing.T) {
 	r.waitHolds(1)
 }
 
+// Nor are those for which several clients wait together, when memory has become
+// scarce meanwhile; who has been held before gets his.
+func TestMemoryScarceOpening(t *testing.T) {
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/stream" {
+			close(startedCh)
+			hang(req, goCh)
+		}
+		named("x").ServeHTTP(w, req)
+	}), "-share-all", "-loops", "1")
+	old := r.dial()
+	old.get("/poll")
+	r.waitHolds(1)
+	r.publish(item("c", "1", "", headlineBody(1)))
+	old.wantStatus(200)
+	old.wantBody(headlineBody(1))
+	clients := []*client{r.dial(), old, r.dial()}
+	for i, c := range clients {
+		c.get("/stream")
+		r.waitMetric("marquee_requests_joined_total", float64(i))
+		await(t, startedCh, "the request")
+	}
+	r.edge.memory.scarce.Store(true)
+	close(goCh)
+	for _, c := range clients {
+		if c == old {
+			c.wantStatus(200)
+			c.wantChunk("x")
+			continue
+		}
+		c.wantStatus(503)
+		c.wantBody("No room for more clients.\n")
+		c.wantClosed()
+	}
+	r.waitHolds(1)
+}
+
 // connected dials while memory suffices.
 func connected(t *testing.T, r *rig) *client {
 	t.Helper()

@@ -32,7 +32,9 @@ func (a *ask) open(answer *upstream.Answer) {
 	var waiting []*conn
 	g.Each(func(h *fanout.Hold, client fanout.Client) {
 		h.Leave()
-		waiting = append(waiting, client.(*conn))
+		c := client.(*conn)
+		c.ask = nil // its leaving does not end the ask
+		waiting = append(waiting, c)
 	})
 	a.withdraw() // until it is known whether this is the newest answer
 	newest := false
@@ -60,12 +62,11 @@ func (a *ask) keepsOpening() bool {
 	return a.key != "" && in.Hold != nil && in.Body == nil && !in.Personal && len(in.Hold.Channels) > 0
 }
 
-// beginStream begins a stream for one client, and returns it; nil when there is
-// only a head to answer with, or no memory for a stream.
+// beginStream begins a stream for one client, who is in no group, and returns it; nil
+// when there is only a head to answer with, or no memory for a stream.
 func (a *ask) beginStream(c *conn) *stream {
 	o := a.opening
 	if c.hold.Variant&fanout.HeadOnly != 0 || o.Bodiless() {
-		c.ask = nil
 		c.respond(o.Wire(o.Variant(c.hold.Variant)))
 		if a.instruct.Body != nil {
 			a.instruct.Body.Close()
@@ -81,9 +82,13 @@ func (a *ask) beginStream(c *conn) *stream {
 	}
 	s, fresh := a.loop.streamOf(a, a.instruct)
 	c.beginStream(s, o, fresh && a.instruct.Hold != nil && a.instruct.Body == nil)
-	if fresh && s.state != ended {
+	switch {
+	case !fresh:
+	case s.state != ended:
 		s.begin(a.instruct)
 		c.sendOpening()
+	case a.instruct.Body != nil: // the client was gone when it was to get the head
+		a.instruct.Body.Close()
 	}
 	if c.state == streaming && a.loop.draining {
 		c.drain()

@@ -12,7 +12,7 @@ import (
 func (c *conn) beginStream(s *stream, o *fanout.Opening, follows bool) {
 	l := c.loop
 	c.hold.Variant = o.Variant(c.hold.Variant)
-	c.ask, c.stream, c.state, c.sum = nil, s, streaming, o.Sum()
+	c.stream, c.state, c.sum = s, streaming, o.Sum()
 	c.admitted = true
 	c.startHold()
 	l.holds.Add(1)
