@@ -47,7 +47,7 @@ func (f *feed) got(data []byte, err error) {
 		return // stopped
 	}
 	if len(data) > 0 {
-		s.loop.shard.Append(&s.group, fanout.NewPiece(data))
+		s.loop.shard.Append(&s.group, fanout.NewFragment(data))
 	}
 	if s.feed != f {
 		return // all have left over it

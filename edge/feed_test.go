@@ -147,47 +147,70 @@ func TestAllLeaveLongBody(t *testing.T) {
 
 // A client that does not read does not keep a long body from the others who get
 // the same for longer than the edge is patient with it; alone it would be waited
-// for.
+// for. Whatever its policy, it gets no body with a gap.
 func TestLongBodyOfSeveralClients(t *testing.T) {
-	body := strings.Repeat(long, 30)
-	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		w.Header().Set("Grip-Hold", "stream")
-		w.Header().Set("Grip-Channel", "c")
-		w.Header().Set("Grip-Link", "</next>; rel=next")
-		if req.URL.Path == "/next" {
-			_, _ = io.WriteString(w, body)
-		}
-	}), "-loops", "1")
-	idle, reader := r.dialSmall(), r.dial()
-	for _, c := range []*client{idle, reader} {
-		c.get("/")
-		c.wantStatus(200)
+	var text strings.Builder
+	for i := range 900_000 {
+		fmt.Fprintf(&text, "%09d\n", i)
 	}
-	r.waitHolds(2)
-	r.publish(hintItem("c"))
-	readCh := make(chan error, 1)
-	go func() {
-		for left := len(body); left > 0; {
-			data, err := reader.readChunk()
-			if err != nil || data == "" {
-				readCh <- fmt.Errorf("%d bytes are missing: %v", left, err)
-				return
+	body := text.String()
+	for _, slow := range []string{"disconnect", "drop-oldest", "conflate"} {
+		t.Run(slow, func(t *testing.T) {
+			origin := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				w.Header().Set("Grip-Hold", "stream")
+				w.Header().Set("Grip-Channel", "c")
+				w.Header().Set("Grip-Link", "</next>; rel=next")
+				if req.URL.Path == "/next" {
+					_, _ = io.WriteString(w, body)
+				}
+			}))
+			wantNoLeaks(t)
+			r := startEdge(t, origin, func(c *Config) { c.Origin, c.Route = "", []string{"*,slow=" + slow + " " + origin} }, "-loops", "1")
+			idle, reader := r.dialSmall(), r.dial()
+			for _, c := range []*client{idle, reader} {
+				c.get("/")
+				c.wantStatus(200)
 			}
-			left -= len(data)
-		}
-		readCh <- nil
-	}()
-	var err error
-	passed := r.tickUntil(stallTimeout*5/6, func() bool {
-		select {
-		case err = <-readCh:
-			return true
-		case <-time.After(50 * time.Millisecond):
-			return false
-		}
-	})
-	if err != nil || passed == int(stallTimeout*5/6/tick) {
-		t.Errorf("the client that reads has not got all after %d ticks: %v", passed, err)
+			r.waitHolds(2)
+			r.publish(streamItem("c", 1, "one"), hintItem("c"))
+			readCh := make(chan error, 1)
+			go func() {
+				for left := len("one" + body); left > 0; {
+					data, err := reader.readChunk()
+					if err != nil || data == "" {
+						readCh <- fmt.Errorf("%d bytes are missing: %v", left, err)
+						return
+					}
+					left -= len(data)
+				}
+				readCh <- nil
+			}()
+			var err error
+			passed := r.tickUntil(stallTimeout*5/6, func() bool {
+				select {
+				case err = <-readCh:
+					return true
+				case <-time.After(50 * time.Millisecond):
+					return false
+				}
+			})
+			if err != nil || passed == int(stallTimeout*5/6/tick) {
+				t.Errorf("the client that reads has not got all after %d ticks: %v", passed, err)
+			}
+			got := ""
+			for {
+				data, err := idle.readChunk()
+				if err != nil {
+					break
+				}
+				if got += data; data == "" || !strings.HasPrefix("one"+body, got) {
+					t.Fatalf("the client that is slow has %d bytes that are not the beginning, or end in the middle", len(got))
+				}
+			}
+			if n := r.edge.cutSlow.Load(); n != 1 {
+				t.Errorf("%d slow clients are counted as cut off, want 1", n)
+			}
+		})
 	}
 }
 

@@ -103,8 +103,12 @@ func (s *stream) append(answer *upstream.Answer) {
 		s.cut()
 		return
 	}
+	newPiece := fanout.NewPiece
+	if answer.Body != nil { // the rest of it follows
+		newPiece = fanout.NewFragment
+	}
 	if len(begun.Body) > 0 {
-		s.loop.shard.Append(&s.group, fanout.NewPiece(begun.Body))
+		s.loop.shard.Append(&s.group, newPiece(begun.Body))
 	}
 	if s.state != ended {
 		s.begin(answer)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"marquee/fanout"
 	"marquee/route"
 )
@@ -19,39 +21,53 @@ type tail struct {
 }
 
 // queue lets a piece wait for a slow client, or does what the policy says when
-// as much as may wait is waiting.
+// as much as may wait is waiting. Whatever the policy, the client is cut off where
+// it would get a longer content with a gap.
 func (c *conn) queue(p *fanout.Piece) fanout.Outcome {
 	if c.tail == nil {
 		c.tail = new(tail)
 	}
 	t, s := c.tail, c.stream
-	policy, bound := s.slow, s.slowBytes
-	if policy == route.SlowConflate {
-		lost := p.Items() - 1
-		for _, old := range t.pieces {
-			lost += old.Items()
+	bound, lost := s.slowBytes, 0
+	switch s.slow {
+	case route.SlowConflate:
+		if !p.Fragment() {
+			lost, p = p.Items()-1, p.Newest()
 		}
-		newest := p.Newest()
-		t.pieces, t.bytes = append(t.pieces[:0], newest), newest.Len()
-		return c.shed(lost)
+		lost += t.drop(-1)
+	case route.SlowDropOldest:
+		lost = t.drop(bound - p.Len())
 	}
-	if len(t.pieces) > 0 && t.bytes+p.Len() > bound && policy == route.SlowDisconnect {
+	if len(t.pieces) > 0 && t.bytes+p.Len() > bound {
 		c.logSlow("a slow client is cut off")
 		s.service.counts.cutOff.Add(1)
 		c.loop.edge.cutSlow.Add(1)
 		c.cutOff(endSlow)
 		return fanout.Shed
 	}
-	lost := 0
-	for len(t.pieces) > 0 && t.bytes+p.Len() > bound {
-		old := t.pieces[0]
-		lost += old.Items()
-		t.bytes -= old.Len()
-		t.pieces[0] = nil
-		t.pieces = t.pieces[1:]
-	}
 	t.pieces, t.bytes = append(t.pieces, p), t.bytes+p.Len()
 	return c.shed(lost)
+}
+
+// drop drops what has waited longest, but no fragments, until at most so many bytes
+// wait, and returns how many messages that were; all for -1.
+func (t *tail) drop(most int) (lost int) {
+	for i := 0; i < len(t.pieces) && t.bytes > most; {
+		p := t.pieces[i]
+		switch {
+		case p.Fragment():
+			i++
+			continue
+		case i == 0:
+			t.pieces[0] = nil
+			t.pieces = t.pieces[1:]
+		default:
+			t.pieces = slices.Delete(t.pieces, i, i+1)
+		}
+		lost += p.Items()
+		t.bytes -= p.Len()
+	}
+	return lost
 }
 
 // shed counts messages that a slow client does not get any more.

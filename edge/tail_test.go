@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"marquee/fanout"
 )
 
 // dialSmall connects a client for which the kernel keeps little.
@@ -225,6 +227,44 @@ func TestSlowStreamLosesMessages(t *testing.T) {
 			slow.get(journalPath, "Last-Event-ID: "+fmt.Sprint(published)) // the connection is good
 			slow.wantStatus(200)
 		})
+	}
+}
+
+// Fragments of a longer content stay where messages are dropped, and all in their order.
+func TestTailDrop(t *testing.T) {
+	for _, tt := range []struct {
+		most int
+		want string
+		lost int
+	}{
+		{100, "<a b <c d e", 0},
+		{5, "<a b <c d e", 0},
+		{4, "<a <c d e", 1},
+		{3, "<a <c e", 2},
+		{2, "<a <c", 3},
+		{0, "<a <c", 3},
+		{-1, "<a <c", 3},
+	} {
+		var t1 tail
+		for name := range strings.SplitSeq("<a b <c d e", " ") {
+			p := fanout.NewPiece([]byte(name[len(name)-1:]))
+			if name[0] == '<' {
+				p = fanout.NewFragment([]byte(name[1:]))
+			}
+			t1.pieces, t1.bytes = append(t1.pieces, p), t1.bytes+p.Len()
+		}
+		lost := t1.drop(tt.most)
+		var left []string
+		for _, p := range t1.pieces {
+			name := string(p.Wire(fanout.Raw))
+			if p.Fragment() {
+				name = "<" + name
+			}
+			left = append(left, name)
+		}
+		if got := strings.Join(left, " "); got != tt.want || lost != tt.lost || t1.bytes != len(left) {
+			t.Errorf("to at most %d bytes: %q, %d lost, %d bytes, want %q, %d lost", tt.most, got, lost, t1.bytes, tt.want, tt.lost)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ type Piece struct {
 	content []byte
 	parts   []*Piece // of which it is made, one chunk each; content is nil then
 	sum     Sum
+	// fragment: it is not whole by itself.
+	fragment bool
 	// coded is the content in each coding, where it is smaller so; set before the
 	// piece is shared. Where it is nil, the content is stored in the coding as
 	// it is.
@@ -24,6 +26,14 @@ func NewPiece(content []byte) *Piece {
 	return &Piece{content: content, sum: sumOf(content)}
 }
 
+// NewFragment makes a piece of a part of some longer content, cut anywhere: who has
+// been given one part is to be given all, without a gap, or to be cut off.
+func NewFragment(content []byte) *Piece {
+	p := NewPiece(content)
+	p.fragment = true
+	return p
+}
+
 // joinPieces makes one piece of several, to be written at once.
 func joinPieces(parts []*Piece) *Piece {
 	if len(parts) == 1 {
@@ -32,6 +42,7 @@ func joinPieces(parts []*Piece) *Piece {
 	p := &Piece{parts: parts}
 	for _, part := range parts {
 		p.sum = p.sum.Then(part.sum)
+		p.fragment = p.fragment || part.fragment
 	}
 	return p
 }
@@ -41,6 +52,10 @@ func (p *Piece) Len() int { return int(p.sum.length) }
 
 // Sum returns the checksum of the content.
 func (p *Piece) Sum() Sum { return p.sum }
+
+// Fragment reports whether the piece, or one of those that it is made of, is from
+// NewFragment.
+func (p *Piece) Fragment() bool { return p.fragment }
 
 // Items returns how many pieces this one is made of, to be written at once: 1 for
 // one by itself.

@@ -10,6 +10,23 @@ import (
 	"testing"
 )
 
+// What is joined with a fragment may be dropped no more than that.
+func TestPieceFragment(t *testing.T) {
+	whole, part := NewPiece([]byte("a")), NewFragment([]byte("b"))
+	for _, tt := range []struct {
+		name  string
+		piece *Piece
+		want  bool
+	}{
+		{"whole", whole, false}, {"fragment", part, true}, {"two whole ones", joinPieces([]*Piece{whole, whole}), false},
+		{"fragment first", joinPieces([]*Piece{part, whole}), true}, {"fragment last", joinPieces([]*Piece{whole, part}), true},
+	} {
+		if got := tt.piece.Fragment(); got != tt.want {
+			t.Errorf("%s: Fragment() is %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // variantsOfStreams are the forms that a stream can have.
 func variantsOfStreams() (vs []Variant) {
 	for coding := range Variant(codings) {
