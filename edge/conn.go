@@ -77,6 +77,9 @@ type conn struct {
 	slow    bool
 	stalls  uint8
 	backlog int32
+	// due is after how many pieces the stream is to end, as the edge drains; 0 for
+	// not.
+	due uint16
 	// since is the tick with which the hold began, counted from 1; 0 while
 	// nothing is held. One that is put to the origin again has not ended.
 	since  uint32

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"marquee/fanout"
@@ -146,7 +147,10 @@ func (c *conn) drain() {
 		c.hold.Variant |= fanout.Close
 	case streaming:
 		c.hold.Variant |= fanout.Close
-		if c.stream.feed == nil { // or in the middle of a message
+		if c.stream.feed != nil { // in the middle of a message
+			return
+		}
+		if c.due = uint16(min(c.loop.shard.Due(&c.hold), math.MaxUint16)); c.due == 0 {
 			c.ends(endDrain)
 			c.Finish()
 		}

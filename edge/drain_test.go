@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"marquee/fanout"
 )
 
 // stopping tells the edge to stop and returns a Go channel that is closed when
@@ -278,4 +280,37 @@ func TestDrainLongBody(t *testing.T) {
 	c.wantChunk("")
 	c.wantClosed()
 	await(t, stoppedCh, "the edge's end")
+}
+
+// Streams that drain end behind what is on its way to them, however many they are.
+func TestDrainBehindMessage(t *testing.T) {
+	const clients = 1200 // more than a turn writes to
+	r := newRig(t, named("x"), "-share-all", "-loops", "1")
+	all := make([]*client, clients)
+	for i := range all {
+		all[i] = r.dial()
+		all[i].get("/stream")
+		all[i].wantStatus(200)
+		all[i].wantChunk("x")
+	}
+	r.waitHolds(clients)
+	r.onLoops(func(l *loop) {
+		var streaming []*conn
+		l.wheel.each(func(c *conn) { streaming = append(streaming, c) })
+		g := &streaming[0].stream.group
+		l.shard.Append(g, fanout.NewPiece([]byte("y")))
+		if l.shard.Written(g) {
+			t.Error("all have the message, and none is on its way")
+		}
+		l.shard.Append(g, fanout.NewPiece([]byte("z")))
+		for _, c := range streaming {
+			c.drain()
+		}
+	})
+	for _, c := range all {
+		c.wantChunk("y")
+		c.wantChunk("z")
+		c.wantChunk("")
+		c.wantClosed()
+	}
 }

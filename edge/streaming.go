@@ -45,6 +45,18 @@ func (c *conn) sendOpening() {
 
 // Append implements fanout.Client.
 func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
+	outcome := c.append(p)
+	if c.due > 0 && c.state == streaming {
+		if c.due--; c.due == 0 {
+			c.ends(endDrain)
+			c.Finish()
+		}
+	}
+	return outcome
+}
+
+// append writes a piece to the stream, or lets it wait.
+func (c *conn) append(p *fanout.Piece) fanout.Outcome {
 	if c.sendOpening(); c.state != streaming || c.tail != nil && c.tail.ends {
 		return fanout.Dropped
 	}
@@ -150,7 +162,7 @@ func (c *conn) Finish() {
 // leaveStream takes the connection out of its stream.
 func (c *conn) leaveStream() {
 	s := c.stream
-	c.stream, c.tail = nil, nil
+	c.stream, c.tail, c.due = nil, nil, 0
 	c.endHold(grip.HoldStream)
 	c.hold.Leave()
 	s.left()

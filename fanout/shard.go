@@ -224,6 +224,20 @@ func (s *Shard) Finish(g *Group) {
 // Written reports whether nothing is on its way to the group any more.
 func (s *Shard) Written(g *Group) bool { return g.walks == 0 }
 
+// Due returns how often the hold is to be given something of what is on its way to
+// its group now.
+func (s *Shard) Due(h *Hold) (n int) {
+	if h.group == nil || h.group.walks == 0 {
+		return 0
+	}
+	for i := range s.batches {
+		if b := &s.batches[i]; b.group == h.group && b.next <= int(h.index) && int(h.index) < b.end {
+			n++
+		}
+	}
+	return n
+}
+
 // Turn does a bounded part of the work at hand and reports whether some is
 // left: then it wants to be called again after other events have had their
 // turn.
