@@ -228,11 +228,21 @@ func (e *edge) enrol(nc net.Conn, c *conn) error {
 // toLoop gives a connection to a loop, which may have closed it again when it
 // returns.
 func (e *edge) toLoop(nc net.Conn, c *conn) error {
+	forgetZone(nc.LocalAddr())
+	forgetZone(nc.RemoteAddr())
 	_, err := e.reactor.EnrollContext(nc, c)
 	if err == nil && c.loop == nil {
 		err = errUnwatched
 	}
 	return err
+}
+
+// forgetZone takes the zone from a link-local IPv6 address (RFC 4007 §11): gnet would
+// keep its bytes, which belong to package net, as a buffer to write to.
+func forgetZone(a net.Addr) {
+	if a, ok := a.(*net.TCPAddr); ok {
+		a.Zone = ""
+	}
 }
 
 // departed notes that a client connection has ended. Safe from any goroutine.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -125,4 +126,30 @@ func TestConnectAndLeave(t *testing.T) {
 			r.waitMetric("marquee_client_addresses", 0)
 		})
 	}
+}
+
+// The zone of a link-local address is nobody's buffer: gnet puts it among its own when
+// the connection ends.
+func TestZoneIsForgotten(t *testing.T) {
+	r := newRig(t, http.HandlerFunc(hi))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := dial(t, ln.Addr().String())
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, remote := nc.LocalAddr().(*net.TCPAddr), nc.RemoteAddr().(*net.TCPAddr)
+	local.Zone, remote.Zone = "lo", "lo"
+	if err := r.edge.admit(nc, false); err != nil {
+		t.Fatal(err)
+	}
+	if local.Zone != "" || remote.Zone != "" {
+		t.Errorf("the zones are %q and %q, want none", local.Zone, remote.Zone)
+	}
+	c.get("/")
+	c.wantAnswer(200, "hi /")
 }

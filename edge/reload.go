@@ -23,6 +23,10 @@ import (
 // whoever writes them does so in several steps.
 const reloadDelay = 200 * time.Millisecond
 
+// reloadPatience is when they are read at the latest, though something in their folder
+// changes all the time.
+const reloadPatience = 2 * time.Second
+
 // reloadRetry is when they are read again that could not be for want of file
 // descriptors.
 const reloadRetry = time.Second
@@ -165,6 +169,14 @@ func (r *reloader) run(ctx context.Context) {
 		changeCh, errorCh = r.watcher.Events, r.watcher.Errors
 	}
 	var dueCh <-chan time.Time
+	var since time.Time // of the first change that is not taken account of; zero for none
+	changed := func() {
+		now := time.Now()
+		if since.IsZero() {
+			since = now
+		}
+		dueCh = time.After(min(reloadDelay, since.Add(reloadPatience).Sub(now)))
+	}
 	follow := func(forced bool) {
 		if r.follow(forced) {
 			dueCh = time.After(reloadRetry)
@@ -180,11 +192,12 @@ func (r *reloader) run(ctx context.Context) {
 			follow(true)
 			r.supervisor.ready()
 		case <-changeCh:
-			dueCh = time.After(reloadDelay)
+			changed()
 		case err := <-errorCh:
 			r.log.Warn("changes of files may go unnoticed", "err", err)
+			changed() // those that were to be told of
 		case <-dueCh:
-			dueCh = nil
+			dueCh, since = nil, time.Time{}
 			follow(false)
 		}
 	}

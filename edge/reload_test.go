@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +62,40 @@ func (r *rig) waitLog(texts ...string) {
 		}
 		return fmt.Errorf("the log has no record with %q", texts)
 	})
+}
+
+// Nor does it matter what else changes in the folder, all the time.
+func TestReloadInBusyFolder(t *testing.T) {
+	wantNoLeaks(t)
+	one, two := serve(t, named("one")), serve(t, named("two"))
+	folder := t.TempDir()
+	file := filepath.Join(folder, "routes")
+	writeRoutes(t, file, "* "+one+"\n")
+	r := startEdge(t, one, func(c *Config) { c.Origin, c.Routes = "", file })
+	stopCh := make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		ticker := time.NewTicker(reloadDelay / 20)
+		defer ticker.Stop()
+		for {
+			if err := os.WriteFile(filepath.Join(folder, "log"), []byte("x"), 0o600); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-ticker.C:
+			case <-stopCh:
+				return
+			}
+		}
+	})
+	defer busy.Wait()
+	defer close(stopCh)
+	writeRoutes(t, file, "* "+two+"\n")
+	r.waitLog(`"msg":"routes loaded"`)
+	c := r.dial()
+	c.get("/")
+	c.wantAnswer(200, "two")
 }
 
 // A changed routes file counts for the requests after it; what is held goes on.

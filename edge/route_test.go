@@ -79,6 +79,7 @@ func TestInstructPasses(t *testing.T) {
 	}{
 		{"no_grip", ",no_grip", nil, true},
 		{"trusted proxy", "", []string{"Grip-Sig: " + grip.NewSigner("front", key).Token(time.Now())}, true},
+		{"a second signature", "", []string{"Grip-Sig: x", "Grip-Sig: " + grip.NewSigner("front", key).Token(time.Now())}, false},
 		{"bad signature", "", []string{"Grip-Sig: " + grip.NewSigner("front", other).Token(time.Now())}, false},
 		{"no signature", "", nil, false},
 	} {

@@ -25,7 +25,11 @@ func shownSecrets(args []string) (flags []string) {
 			secret = value != "" && !strings.HasPrefix(value, "file:")
 		case "nats":
 			for server := range strings.SplitSeq(value, ",") {
-				if u, err := url.Parse(strings.TrimSpace(server)); err == nil && u.User != nil {
+				server = strings.TrimSpace(server)
+				if !strings.Contains(server, "://") {
+					server = "nats://" + server
+				}
+				if u, err := url.Parse(server); err == nil && u.User != nil {
 					secret = true
 				}
 			}

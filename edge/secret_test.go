@@ -31,6 +31,7 @@ func TestShownSecrets(t *testing.T) {
 		{"without a value", []string{"-control-key"}, nil},
 		{"NATS with a password", []string{"-nats", "nats://a:1,nats://u:p@b:1"}, []string{"-nats"}},
 		{"NATS with a token", []string{"-nats=nats://t@b:1"}, []string{"-nats"}},
+		{"NATS without a scheme", []string{"-nats", "a:1, u:p@b:1"}, []string{"-nats"}},
 		{"NATS without", []string{"-nats", "nats://a:1"}, nil},
 		{"key of a route", []string{"-route", "*,sig_key=k a:1", "-route", "*,sig_key=file:k a:1"}, []string{"-route"}},
 		{"key of a route in base64", []string{"-route=*,sig_iss=i,sig_key=base64:aw== a:1"}, []string{"-route"}},

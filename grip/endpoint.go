@@ -113,8 +113,15 @@ func BasicAuth(user, password string) string {
 }
 
 // withoutSecrets returns the part of a control URL, even of a malformed one, that
-// may be shown: neither user and password nor parameters.
+// may be shown: neither user and password nor parameters, and nothing of one in
+// which they cannot be told apart.
 func withoutSecrets(rawURL string) string {
-	shown, _, _ := strings.Cut(rawURL, "?")
+	shown, rest := rawURL, ""
+	if i := strings.IndexAny(rawURL, "?&#"); i >= 0 {
+		shown, rest = rawURL[:i], rawURL[i:]
+	}
+	if strings.Contains(rest, "@") { // in a parameter, or behind a password
+		return "…"
+	}
 	return shown[strings.LastIndexByte(shown, '@')+1:]
 }
