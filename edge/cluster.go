@@ -74,11 +74,10 @@ func (e *edge) join(ctx context.Context) (*cluster, error) {
 	return c, err
 }
 
-// run announces the edge and keeps its subscriptions until ctx ends. A predecessor
-// has the name until it has ended.
-func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// run announces the edge and keeps its subscriptions until ctx ends, also when it
+// cannot stay in the cluster: then it has the edge drain. A predecessor has the name
+// until it has ended.
+func (c *cluster) run(ctx context.Context, node func() bus.Node) {
 	var workers sync.WaitGroup
 	for range subscribers {
 		workers.Go(func() { c.subscribeLoop(ctx) })
@@ -90,15 +89,17 @@ func (c *cluster) run(ctx context.Context, node func() bus.Node) error {
 		case <-ctx.Done():
 		}
 	}
-	err := c.bus.Announce(ctx, node, nil)
-	cancel()
+	if err := c.bus.Announce(ctx, node, nil); err != nil {
+		c.edge.log.Error("cannot stay in the cluster, ending", "err", err)
+		c.edge.expelledCh <- err
+	}
+	<-ctx.Done()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
 	c.more.Broadcast()
 	workers.Wait()
 	c.bus.Close()
-	return err
 }
 
 // settled reports whether an answer that was asked for at that time can be

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"marquee/bus"
@@ -240,6 +241,87 @@ func TestDuplicateName(t *testing.T) {
 	}
 	f.change()
 	wantAll(t, cs, 2)
+}
+
+// An edge that loses its name while it serves drains as on SIGTERM, a part of the
+// cluster until that is over.
+func TestLostNameDrains(t *testing.T) {
+	const clients = 1000
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	ns := startNATS(t, server.Options{})
+	h := &headline{id: 1}
+	origin := serve(t, slowly(h, startedCh, goCh))
+	b := joinAs(t, ns.newLink().url(), "test")
+	named := func() {
+		t.Helper()
+		eventually(t, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // who is cut off never answers
+			defer cancel()
+			_, err := b.Ping(ctx, "east")
+			return err
+		})
+	}
+	l := ns.newLink()
+	startProcess(t, origin, "-nats", l.url(), "-name", "east")
+	named()
+	other := startProcess(t, origin, "-nats", ns.newLink().url(), "-name", "west")
+	elsewhere := other.poll(1, 1)[0]
+	other.waitHolds(1)
+	l.cut() // so that the name is free
+	m := newManager(t)
+	t.Setenv("NOTIFY_SOCKET", m.path)
+	p := startProcess(t, origin, "-share-all", "-nats", ns.newLink().url(), "-name", "east",
+		"-drain-timeout", "2m", "-drain-spread", "1m")
+	held := p.poll(clients, 1)
+	p.waitHolds(clients)
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	named()
+
+	l.heal()
+	m.wantMatch("STOPPING=1")
+	p.waitLog(`"msg":"draining"`)
+	if why, _, _ := strings.Cut(p.log.String(), `"msg":"draining"`); !strings.Contains(why, `"level":"ERROR"`) || !strings.Contains(why, bus.ErrDuplicateName.Error()) {
+		t.Error("before it drains the log does not say why the edge ends")
+	}
+	resp, err := web.Get(p.control + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 503 {
+		t.Errorf("/healthz says %d, want 503", resp.StatusCode)
+	}
+	if _, warning := other.publishWarned(headlineItem(h.change())); warning != "" {
+		t.Errorf("warning %q of the other edge", warning)
+	}
+	elsewhere.wantAnswer(200, headlineBody(2))
+	items := 0
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		switch body, err := c.readBody(200); {
+		case err == nil && body == headlineBody(2):
+			items++
+		case err != nil || body != "{}":
+			t.Fatalf("body %q, %v", body, err)
+		}
+	}
+	if items == 0 {
+		t.Error("nobody who held while the edge drained was given an item from elsewhere")
+	}
+	elsewhere.get(pollPath(2))
+	other.waitHolds(1)
+	if _, warning := p.publishWarned(headlineItem(h.change())); warning != "" {
+		t.Errorf("warning %q of the edge that drains", warning)
+	}
+	elsewhere.wantAnswer(200, headlineBody(3))
+	close(goCh)
+	slow.wantAnswer(200, headlineBody(3))
+	if err := await(t, p.exitCh, "the end of the process"); err == nil {
+		t.Error("it ended with status 0")
+	}
 }
 
 // An edge may have nothing but TLS for its clients, also in a cluster.

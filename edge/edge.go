@@ -72,10 +72,11 @@ type edge struct {
 	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
 	controlConns atomic.Int64 // connections to the control endpoint now
 	successor    atomic.Bool  // one has taken over
-	leaving      atomic.Bool  // told to stop
+	leaving      atomic.Bool  // told to stop, or expelled
 	draining     atomic.Bool
 	emptied      sync.Once
 	emptyCh      chan struct{} // closed when draining and the last client has left
+	expelledCh   chan error    // cluster → awaitEnd; gets at most one, why the edge must end
 }
 
 // newEdge makes an edge; run starts it.
@@ -89,6 +90,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		unaccepted: trouble{what: "cannot take a client, trying again"},
 		crowded:    trouble{what: "clients are turned away"},
 		emptyCh:    make(chan struct{}),
+		expelledCh: make(chan error, 1),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,
 			AnswerTimeout: cfg.OriginTimeout,
@@ -124,8 +126,9 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 	return e, nil
 }
 
-// run serves until ctx ends or a successor has taken over, then drains, and
-// returns when everything that it started has ended.
+// run serves until ctx ends, a successor has taken over, or the cluster has no place
+// for the edge, which is an error; then it drains, and returns when everything that
+// it started has ended.
 func (e *edge) run(ctx context.Context) error {
 	defer e.origin.Close()
 	var err error
@@ -183,7 +186,7 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	zeroCtx, endZeroMQ := context.WithCancel(context.Background())
 	endedCh := make(chan struct{})
-	group.Add(func() error { e.awaitEnd(ctx, endedCh); return nil }, func(error) {
+	group.Add(func() error { return e.awaitEnd(ctx, endedCh) }, func(error) {
 		// The listeners are closed. Publishes go on reaching those who hold
 		// until they have left: from the successor, if there is one.
 		if e.successor.Load() {
@@ -196,7 +199,7 @@ func (e *edge) run(ctx context.Context) error {
 	})
 	if e.cluster != nil {
 		clusterCtx, leave := context.WithCancel(context.Background())
-		group.Add(func() error { return e.cluster.run(clusterCtx, e.node(addresses, control.Addr())) },
+		group.Add(func() error { e.cluster.run(clusterCtx, e.node(addresses, control.Addr())); return nil },
 			func(error) { leave() })
 	}
 	for _, run := range e.zeroMQActors() {
@@ -238,21 +241,23 @@ func (e *edge) run(ctx context.Context) error {
 	return err
 }
 
-// awaitEnd returns -drain-delay after ctx has ended, or when endedCh is closed. A
-// drain for a successor is not delayed.
-func (e *edge) awaitEnd(ctx context.Context, endedCh <-chan struct{}) {
+// awaitEnd returns -drain-delay after ctx has ended or the cluster has expelled the
+// edge, which is its error, or when endedCh is closed. A drain for a successor is not
+// delayed.
+func (e *edge) awaitEnd(ctx context.Context, endedCh <-chan struct{}) (expelled error) {
 	select {
 	case <-ctx.Done():
+	case expelled = <-e.expelledCh:
 	case <-endedCh:
-		return
+		return nil
 	}
 	if e.successor.Load() {
-		return // it drains already, and the service goes on
+		return nil // it drains already, and the service goes on
 	}
 	e.leaving.Store(true)
 	e.supervisor.stopping()
 	if e.cfg.DrainDelay == 0 {
-		return
+		return expelled
 	}
 	e.log.Info("about to drain", "delay", e.cfg.DrainDelay)
 	timer := time.NewTimer(e.cfg.DrainDelay)
@@ -261,6 +266,7 @@ func (e *edge) awaitEnd(ctx context.Context, endedCh <-chan struct{}) {
 	case <-timer.C:
 	case <-endedCh:
 	}
+	return expelled
 }
 
 // startLoops starts the reactor and makes a loop of ours for each of its own.

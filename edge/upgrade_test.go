@@ -393,6 +393,100 @@ func TestUpgradeZeroMQ(t *testing.T) {
 	}
 }
 
+// What a PUB publishes during an upgrade reaches who holds in either process, once,
+// also when only the one that drains has holds of the channel.
+func TestUpgradeZeroMQSub(t *testing.T) {
+	const clients = 1000
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	h := &headline{id: 1}
+	p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), "-share-all", "-drain-timeout", "2m", "-drain-spread", "1m", "-zmq-sub", "tcp://127.0.0.1:0")
+	var at struct{ Sub string }
+	for line := range strings.Lines(p.log.String()) {
+		_ = json.Unmarshal([]byte(line), &at)
+	}
+	z := newPub(t, func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(at.Sub, "tcp://")) })
+	held := p.poll(clients, 1)
+	p.waitHolds(clients)
+	z.wantPrefixes("headline-value")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	operator := dial(t, strings.TrimPrefix(p.control, "http://"))
+	operator.get("/healthz")
+	operator.wantAnswer(200, "ok\n")
+
+	before := p.upgrade()
+	z.wantPrefixes("")
+	z.send("headline-value", `J{"prev-id": "1", "http-response": {"body": "one"}}`)
+	z.send("", `J{"channel": "headline-value", "prev-id": "1", "http-response": {"body": "nobody's"}}`)
+	z.send("headline-value", "junk")
+	p.waitLog("message skipped") // those before have come to both
+	items := 0
+	for _, c := range held {
+		c.wantStatus(200)
+		switch body, err := c.readBody(200); {
+		case err == nil && body == "one":
+			items++
+		case err != nil || body != "{}":
+			t.Fatalf("body %q, %v", body, err)
+		}
+	}
+	if items == 0 {
+		t.Error("nobody who held in the predecessor was given the item")
+	}
+	p.wantDelivered(1)
+	operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	operator.wantStatus(200)
+	if text, err := operator.readBody(200); err != nil || !strings.Contains(text, "\nmarquee_items_total{fate=\"delivered\"} 1\n") {
+		t.Errorf("the predecessor has not taken the item once, %v:\n%s", err, text)
+	}
+	fresh := p.poll(1, 1)
+	z.wantPrefixes("", "headline-value")
+	close(goCh)
+	slow.wantAnswer(200, headlineBody(1))
+	p.wantExit(before)
+	z.wantPrefixes("headline-value")
+	z.send("headline-value", `J{"prev-id": "1", "http-response": {"body": "two"}}`)
+	fresh[0].wantAnswer(200, "two")
+}
+
+// As long as both processes are connected to a publisher, an item that comes to both
+// reaches who holds once.
+func TestZeroMQSubOfBoth(t *testing.T) {
+	wantNoLeaks(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := newPub(t, ln.Accept)
+	t.Cleanup(func() { ln.Close() })
+	h := &headline{id: 1}
+	r := startEdge(t, serve(t, h), nil, "-zmq-sub-connect", "tcp://"+ln.Addr().String())
+	held := r.poll(1, 1)
+	r.waitHolds(1)
+	z.wantPrefixes("headline-value")
+
+	ours, theirs := pairedHandover(t)
+	toldCh := make(chan error, 1)
+	go func() { toldCh <- theirs.tell(nil) }()
+	if err := r.edge.agree(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	if err := await(t, toldCh, "the hand-over"); err != nil {
+		t.Fatal(err)
+	}
+	item := `{"prev-id": "1", "http-response": {"body": "new"}}`
+	z.send("headline-value", "J"+item) // and to the successor, which tells
+	z.send("headline-value", "junk")
+	r.waitLog("message skipped")
+	r.wantDelivered(0)
+	if err := theirs.tell([]byte(`{"items": [{"channel": "headline-value", ` + item[1:] + `]}`)); err != nil {
+		t.Fatal(err)
+	}
+	held[0].wantAnswer(200, "new")
+	r.wantDelivered(1)
+}
+
 // dialPush connects as a PUSH socket (ZMTP 3.0, NULL), and returns what sends a
 // message of one frame.
 func dialPush(t *testing.T, network, address string) (send func(text string)) {
@@ -402,16 +496,12 @@ func dialPush(t *testing.T, network, address string) (send func(text string)) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	write := func(text string) {
-		if _, err := io.WriteString(nc, text); err != nil {
+	if err := greetZeroMQ(nc, "PUSH"); err != nil {
+		t.Fatal(err)
+	}
+	return func(text string) {
+		if _, err := io.WriteString(nc, "\x00"+string([]byte{byte(len(text))})+text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("\xff" + strings.Repeat("\x00", 8) + "\x7f\x03\x00NULL" + strings.Repeat("\x00", 16+32))
-	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH"
-	write("\x04" + string(rune(len(ready))) + ready)
-	if _, err := io.ReadFull(nc, make([]byte, 64)); err != nil {
-		t.Fatal(err)
-	}
-	return func(text string) { write("\x00" + string([]byte{byte(len(text))}) + text) }
 }

@@ -46,9 +46,10 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 	if z.inputs() {
 		e.inputs, err = zmq.Listen(ctx, zmq.Config{
 			Pull: z.Pull, Sub: z.Sub, SubConnect: z.SubConnect, Rep: z.Rep, Log: e.log,
-			Publish: e.publishItems,
-			Recover: func() { e.doubt((*fanout.Shard).DoubtAll) },
-			Conns:   t.alive,
+			Publish:    e.publishItems,
+			PublishSub: e.publishSubscribed,
+			Recover:    func() { e.doubt((*fanout.Shard).DoubtAll) },
+			Conns:      t.alive,
 			Inherited: zmq.Listeners{
 				Pull: e.sockets.inherited(zmqPullSocket),
 				Sub:  e.sockets.inherited(zmqSubSocket),
@@ -93,10 +94,34 @@ func (e *edge) publishItems(items []grip.Item) {
 	e.passOn(items)
 }
 
+// publishSubscribed is publishItems for what comes by the SUB. A successor gets the
+// same: a publisher that the edge connects to has both connected to it for a moment.
+func (e *edge) publishSubscribed(items []grip.Item) {
+	if len(e.handovers.others(e.sockets.predecessor)) == 0 {
+		e.publishItems(items)
+	}
+}
+
+// subscribeForPredecessor subscribes to everything as long as there is a
+// predecessor, which is told what comes: only it knows for what it still holds. It
+// returns when ctx ends.
+func (e *edge) subscribeForPredecessor(ctx context.Context) {
+	e.inputs.Subscribe("")
+	select {
+	case <-e.sockets.predecessor.goneCh:
+		e.inputs.Unsubscribe("")
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+}
+
 // zeroMQActors returns what serves the sockets until its context ends.
 func (e *edge) zeroMQActors() (runs []func(context.Context)) {
 	if e.inputs != nil {
 		runs = append(runs, e.inputs.Run)
+		if e.sockets.predecessor != nil {
+			runs = append(runs, e.subscribeForPredecessor)
+		}
 	}
 	if e.stats != nil {
 		runs = append(runs, e.stats.Run)

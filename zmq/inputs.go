@@ -25,6 +25,8 @@ type Config struct {
 	// Publish is called for items, on one goroutine for each type of socket. It
 	// may block; meanwhile the publishers of that type wait, as ZeroMQ does it.
 	Publish func(items []grip.Item)
+	// PublishSub is called instead for items that come by the SUB.
+	PublishSub func(items []grip.Item)
 	// Recover is called for the command of that name.
 	Recover func()
 	// Conns returns those of the ids that are connections.
@@ -121,9 +123,9 @@ func (in *Inputs) Run(ctx context.Context) {
 }
 
 // Subscribe tells the publishers of the SUB socket that somebody holds a
-// channel, and Unsubscribe that nobody does any more. They are safe from any
-// goroutine, never block for a peer, and do nothing without such a socket.
-// Saying one of them twice is saying it once.
+// channel, and Unsubscribe that nobody does any more. The channel "" stands for
+// all. They are safe from any goroutine, never block for a peer, and do nothing
+// without such a socket. Saying one of them twice is saying it once.
 func (in *Inputs) Subscribe(channel string) {
 	if in.sub != nil {
 		in.sub.subscriptions.add(channel)

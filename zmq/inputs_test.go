@@ -128,6 +128,21 @@ func TestSub(t *testing.T) {
 			t.Fatalf("unsubscription is %q", got)
 		}
 	}
+	d.Subscribe("")
+	for _, z := range publishers {
+		if got := z.frames(); !slices.Equal(got, []string{"\x01"}) {
+			t.Fatalf("subscription to everything is %q", got)
+		}
+		z.tell("send", "", `J{"channel": "news", "http-response": {"body": "of no channel"}}`)
+		z.tell("send", "newsreel", item("newsreel", "one of all"))
+		d.wantItem(t, "newsreel", "one of all")
+	}
+	d.Unsubscribe("")
+	for _, z := range publishers {
+		if got := z.frames(); !slices.Equal(got, []string{"\x00"}) {
+			t.Fatalf("unsubscription is %q", got)
+		}
+	}
 	d.Subscribe("late")
 	late := startLibzmq(t, "XPUB", "connect", tcp)
 	if got := late.frames(); !slices.Equal(got, []string{"\x01late"}) {

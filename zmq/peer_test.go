@@ -149,6 +149,7 @@ func startInputs(t *testing.T, cfg Config) *desk {
 			}
 		}
 	}
+	cfg.PublishSub = cfg.Publish
 	cfg.Recover = func() { d.recoverCh <- struct{}{} }
 	cfg.Conns = func(ids []string) []string {
 		var live []string

@@ -10,8 +10,9 @@ import (
 // them. At more it is disconnected: once it is back it gets what holds then.
 const maxPending = 1 << 16
 
-// subscriptions are the channels that are held, and what the publishers have
-// still to be told of that. All its methods are safe from any goroutine.
+// subscriptions are the channels that are held, "" for all that there are, and
+// what the publishers have still to be told of that. All its methods are safe from
+// any goroutine.
 type subscriptions struct {
 	mu       sync.Mutex
 	channels map[string]struct{}
@@ -49,11 +50,14 @@ func (s *subscriptions) remove(channel string) {
 	}
 }
 
+// has reports whether a channel is subscribed to, which "" is not: it is no
+// channel, and every channel begins with it.
 func (s *subscriptions) has(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.channels[channel]
-	return ok
+	_, one := s.channels[channel]
+	_, all := s.channels[""]
+	return channel != "" && (one || all)
 }
 
 // open returns the feed of a new publisher, and the channels that it is to
