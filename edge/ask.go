@@ -57,6 +57,7 @@ type ask struct {
 
 	timeout  time.Duration    // of the hold
 	response *fanout.Answer   // what the hold's timeout gives; nil before it is held
+	cursor   bool             // names what the clients have had; holding
 	gone     string           // what to tell when a client has left; "" for nobody
 	answer   *fanout.Answer   // when answered
 	opening  *fanout.Opening  // instead: when what was asked are streams
@@ -250,7 +251,7 @@ func (a *ask) await(r upstream.Result) {
 
 // newAnswer makes the bytes of an answer that the origin gave.
 func (a *ask) newAnswer(from *upstream.Answer) *fanout.Answer {
-	if a.req.Method == http.MethodHead {
+	if a.req.Method == http.MethodHead && (a.finish == nil || !a.finish.Whole) { // a script has content
 		return fanout.NewHeadAnswer(a.finish.On(from.Response), from.Length)
 	}
 	return fanout.NewAnswer(a.finish.On(from.Response))

@@ -175,7 +175,7 @@ func (c *conn) reply(code int, line string) { c.replyWith(plain(code, line)) }
 func (c *conn) replyWith(r grip.Response) {
 	buf := replyBuffers.Get()
 	defer replyBuffers.Put(buf)
-	buf.B = fanout.Head{Response: r, Length: int64(len(r.Body)), Variant: c.hold.Variant}.Append(buf.B)
+	buf.B = fanout.Head{Response: r, Length: int64(len(r.Body)), Variant: c.hold.Variant.Uncoded()}.Append(buf.B)
 	if c.hold.Variant&fanout.HeadOnly == 0 {
 		buf.B = append(buf.B, r.Body...)
 	}

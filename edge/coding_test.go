@@ -1,7 +1,11 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"strconv"
 	"testing"
+	"time"
 
 	"marquee/fanout"
 )
@@ -52,5 +56,37 @@ func TestAcceptedCodings(t *testing.T) {
 				t.Errorf("Accept-Encoding %q: variant %d, want %d", tt.fields, got, tt.want)
 			}
 		})
+	}
+}
+
+// What is not coded does not say that it is, whatever the client accepts: bodies that
+// are passed on as they come, also after an upload, and the edge's own answers.
+func TestUncodedSaysSo(t *testing.T) {
+	for _, coding := range []string{"gzip", "zstd"} {
+		for _, tt := range []struct {
+			name, request string
+			status        int
+			body          string
+		}{
+			{"a long body", request("GET", "/a/long", "Accept-Encoding: "+coding), 200, long},
+			{"one of unknown length", request("GET", "/a/unknown", "Accept-Encoding: "+coding), 200, long},
+			{"one after an upload", "POST /a/long HTTP/1.1\r\nHost: h\r\nAccept-Encoding: " + coding + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long, 10_000), 200, long},
+			{"an answer of the edge", request("GET", "/b", "Accept-Encoding: "+coding), 502, noRoute + "\n"},
+		} {
+			t.Run(coding+", "+tt.name, func(t *testing.T) {
+				r := newRouteRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					_, _ = io.Copy(io.Discard, req.Body)
+					if req.URL.Path == "/a/long" {
+						w.Header().Set("Content-Length", strconv.Itoa(len(long)))
+					}
+					_, _ = io.WriteString(w, long)
+				}), time.Minute, []string{"*,path_beg=/a"})
+				c := r.dial()
+				c.send(tt.request)
+				c.wantStatus(tt.status)
+				c.wantHeader("Content-Encoding")
+				c.wantBody(tt.body)
+			})
+		}
 	}
 }

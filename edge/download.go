@@ -40,7 +40,7 @@ func (s *lease) relay(a *upstream.Answer, quiet bool) bool {
 		stop := s.watch(func() { a.Body.Close() })
 		defer stop()
 	}
-	head := fanout.Head{Response: a.Response, Length: a.Length, Chunked: chunked, Variant: s.variant}
+	head := fanout.Head{Response: a.Response, Length: a.Length, Chunked: chunked, Variant: s.variant.Uncoded()}
 	out := net.Buffers{head.Append(nil)}
 	if s.piece(out, a.Response.Body, chunked) != nil {
 		return false

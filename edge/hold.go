@@ -1,6 +1,10 @@
 package main
 
 import (
+	"net/url"
+	"slices"
+	"strings"
+
 	"marquee/fanout"
 	"marquee/grip"
 	"marquee/upstream"
@@ -22,6 +26,7 @@ func (a *ask) hold(r upstream.Result) {
 		Asker:    a,
 	}
 	a.gone = r.Answer.Gone
+	a.cursor = a.key != "" && a.names(a.watch.Channels)
 	standing, at := l.shard.Enter(&a.watch)
 	switch standing {
 	case fanout.Behind:
@@ -67,13 +72,48 @@ func (a *ask) released(c *conn) {
 	c.loop.edge.tracker.hold(grip.HoldResponse, a.watch.Channels, -1)
 }
 
-// Answered implements fanout.Asker.
+// Answered implements fanout.Asker. The answer stays for those who come a moment
+// later, if they say by their request that they do not have it: who has it would get
+// it again and again.
 func (a *ask) Answered(answer *fanout.Answer) {
-	if a.key == "" || a.loop.asks[a.key] != a {
+	news := a.cursor && !a.names(a.watch.Channels) && !slices.ContainsFunc(a.watch.Channels, unnumbered)
+	if !news || a.loop.asks[a.key] != a {
 		a.drop()
 		return
 	}
 	a.keep(answer, keepAnswered)
+}
+
+// unnumbered reports whether it is not known which item of a channel was the last.
+func unnumbered(c grip.Channel) bool { return c.PrevID == "" }
+
+// names reports whether the request says which item of each channel was the last that
+// the client has had: as a step of the path, a value in the query, or a field's value.
+func (a *ask) names(channels []grip.Channel) bool {
+	for _, c := range channels {
+		if unnumbered(c) || !a.has(c.PrevID) {
+			return false
+		}
+	}
+	return true
+}
+
+// has reports whether a step of the path, a value in the query, or the value of a field
+// is this.
+func (a *ask) has(value string) bool {
+	path, query, _ := strings.Cut(a.target, "?")
+	for step := range strings.SplitSeq(path, "/") {
+		if s, err := url.PathUnescape(step); err == nil && s == value {
+			return true
+		}
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		_, v, _ := strings.Cut(pair, "=")
+		if s, err := url.QueryUnescape(v); err == nil && s == value {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.req.Header, func(f grip.Field) bool { return f.Value == value })
 }
 
 // Superseded implements fanout.Asker.

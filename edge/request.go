@@ -286,7 +286,7 @@ func (l *loop) appendKey(req *httpparse.Request, w way) {
 	for _, f := range req.Fields {
 		name := appendLower(l.field[:0], f.Name)
 		l.field = name
-		if !upstream.InKey(name) || removed(req, name) {
+		if !upstream.InKey(name) || removed(name) || req.Nominates(name) {
 			continue
 		}
 		k = append(k, '\n') // in no name and no value
@@ -298,14 +298,14 @@ func (l *loop) appendKey(req *httpparse.Request, w way) {
 }
 
 // removed reports whether a request field, its name in lower case, ends at the
-// edge: it is for this connection only, or the edge writes it itself, or it
+// edge, whoever has put it there: it is for this connection only, or the edge writes it itself, or it
 // would let a client speak as a GRIP proxy, or it poses as one of these.
-func removed(req *httpparse.Request, name []byte) bool {
+func removed(name []byte) bool {
 	switch string(name) {
 	case "host", "content-length", "expect", "accept-encoding", "via":
 		return true
 	}
-	return ofProxy(name) || disguised(name) || req.IsHopByHop(name)
+	return ofProxy(name) || disguised(name) || httpparse.HopByHop(name)
 }
 
 // ofProxy reports whether only GRIP proxies send a field of that name, in lower
@@ -369,7 +369,8 @@ func (l *loop) header(req *httpparse.Request) grip.Header {
 func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target string, came grip.Header) *upstream.Request {
 	cfg, rt := l.edge.cfg, w.service.route
 	host := string(req.Host)
-	h := withFields(came, rt.Headers)
+	// What the client takes away is its own, not what the route adds.
+	h := withFields(came.Without(func(name string) bool { return req.Nominates([]byte(name)) }), rt.Headers)
 	if rt.OrigHeaders && !w.trusted {
 		h = withOrig(h, host, cfg.Forwarding.NeedMark)
 	} else if slices.ContainsFunc(h, func(f grip.Field) bool { return isOrig(f.Name) }) {
@@ -377,7 +378,7 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target st
 	}
 	h = h.Without(func(name string) bool {
 		l.field = appendLower(l.field[:0], []byte(name))
-		return removed(req, l.field) && !(w.trusted && ofProxy(l.field))
+		return removed(l.field) && !(w.trusted && ofProxy(l.field))
 	})
 	h = cfg.Forwarding.apply(h, peerOf(c), w.secure, w.trusted)
 	h = append(h, field("Via", strings.Join(append(came.Values("Via"), viaEntry), ", ")))

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"marquee/grip"
 )
 
 // wantAsked checks how often the origin was asked since the last time.
@@ -69,6 +71,46 @@ func TestSharing(t *testing.T) {
 		c.wantAnswer(200, headlineBody(3))
 	}
 	h.wantAsked(t, "requests without an id after the next publish", 1)
+}
+
+// Who has had an item does not get it again for asking the same once more: his request
+// is put to the origin where it does not say what he has had, or the item says no more
+// than that.
+func TestSharingWithoutCursor(t *testing.T) {
+	noSeq := item("c", "2", "1", "two")
+	noSeq.NoSeq = true
+	for _, tt := range []struct {
+		name, channel, target string
+		item                  grip.Item
+	}{
+		{"no ids", "c", "/poll", item("c", "", "", "two")},
+		{"ids of items only", "c", "/poll", item("c", "2", "1", "two")},
+		{"no id in the request", "c; prev-id=1", "/poll", item("c", "2", "1", "two")},
+		{"another value in the request", "c; prev-id=1", "/v1/poll?a=x1&b=11", item("c", "2", "1", "two")},
+		{"one of two channels", "c; prev-id=1, d; prev-id=7", "/poll?last=1", item("c", "2", "1", "two")},
+		{"an item out of sequence", "c; prev-id=1", "/poll?last=1", noSeq},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Grip-Hold", "response")
+				w.Header().Set("Grip-Channel", tt.channel)
+			}), "-share-all", "-loops", "1")
+			c := r.dial()
+			c.get(tt.target)
+			r.waitHolds(1)
+			r.publish(tt.item)
+			c.wantStatus(200)
+			c.wantBody("two")
+			before := r.metric("marquee_requests_repeated_total")
+			c.get(tt.target)
+			r.waitMetric("marquee_requests_total", 2)
+			r.waitMetric("marquee_origin_requests_open", 0)
+			r.turn()
+			if n := r.metric("marquee_requests_repeated_total"); n != before {
+				t.Error("the client is given the item again")
+			}
+		})
+	}
 }
 
 // A change that goes through the edge is seen at once by all who ask later,

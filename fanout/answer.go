@@ -84,7 +84,7 @@ func (a *Answer) build(v Variant) []byte {
 	} else {
 		length = int64(len(body))
 	}
-	h := Head{Response: a.response, Length: length, Variant: v&^codingMask | coding}
+	h := Head{Response: a.response, Length: length, Variant: v.Uncoded() | coding}
 	for _, c := range a.coded[1:] {
 		h.Varies = h.Varies || c != nil
 	}
@@ -104,6 +104,7 @@ type Head struct {
 	Length int64
 	// Chunked says that the content follows in chunks (RFC 9112 §7.1).
 	Chunked bool
+	// Variant says, by its coding, how the content that follows is coded.
 	Variant Variant
 	// Varies says that another client may get another content coding.
 	Varies bool

@@ -26,7 +26,7 @@ func (o *Opening) Bodiless() bool { return bodiless(o.response.Code) }
 // without a content coding where the response does not allow one.
 func (o *Opening) Variant(v Variant) Variant {
 	if !o.coded {
-		v &^= codingMask
+		return v.Uncoded()
 	}
 	return v
 }

@@ -29,3 +29,6 @@ const codings = 3
 
 // Coding returns the content coding alone: 0, Gzip or Zstd.
 func (v Variant) Coding() Variant { return v & codingMask }
+
+// Uncoded returns the variant without its content coding.
+func (v Variant) Uncoded() Variant { return v &^ codingMask }

@@ -1,10 +1,18 @@
 package httpparse
 
-// IsHopByHop reports whether a field of that name is for this connection only
-// and must not be forwarded. Those are, after RFC 9110:
+// IsHopByHop reports whether a field of that name, of this request, is for this
+// connection only and must not be forwarded: it always is (HopByHop), or the
+// request says so (Nominates).
+func (r *Request) IsHopByHop(name []byte) bool { return HopByHop(name) || r.Nominates(name) }
+
+// Nominates reports whether the Connection fields of the request list a field of that
+// name (RFC 9110 §7.6.1).
+func (r *Request) Nominates(name []byte) bool { return r.namesFields && r.connectionLists(name) }
+
+// HopByHop reports whether a field of that name is always for one connection only.
+// Those are, after RFC 9110:
 //
-//   - every name that the Connection fields of this request list, and
-//     Connection itself (§7.6.1);
+//   - Connection itself (§7.6.1);
 //   - Keep-Alive, Proxy-Connection, TE, Transfer-Encoding and Upgrade, which
 //     §7.6.1 wants removed even when Connection does not list them;
 //   - Trailer, because Body drops the trailer fields it would announce (§6.6.2);
@@ -14,7 +22,7 @@ package httpparse
 //
 // Proxy-Authenticate and Proxy-Authentication-Info are response fields and mean
 // nothing here.
-func (r *Request) IsHopByHop(name []byte) bool {
+func HopByHop(name []byte) bool {
 	switch len(name) {
 	case len("te"):
 		if equalFold(name, "te") {
@@ -41,7 +49,7 @@ func (r *Request) IsHopByHop(name []byte) bool {
 			return true
 		}
 	}
-	return r.namesFields && r.connectionLists(name)
+	return false
 }
 
 func (r *Request) connectionLists(name []byte) bool {
