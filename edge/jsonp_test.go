@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"marquee/grip"
@@ -210,4 +213,31 @@ func FuzzJSONP(f *testing.F) {
 			t.Errorf("wrap(%q) = %q, whose argument is no JSON", body, script)
 		}
 	})
+}
+
+// The script that answers a HEAD has a content, and its own length; what comes next on
+// the connection is whole (GRIP reference 10.1).
+func TestJSONPOfHead(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/poll" {
+			w.Header().Set("Grip-Hold", "response")
+			w.Header().Set("Grip-Channel", "c")
+		}
+		w.Header().Set("Content-Length", "7")
+		if req.Method != http.MethodHead {
+			_, _ = io.WriteString(w, "content")
+		}
+	})
+	r := newRouteRig(t, h, 50*time.Millisecond, []string{"*,aco"})
+	for _, path := range []string{"/", "/poll"} {
+		c := r.dial()
+		for range 2 {
+			c.get(path + "?callback=f&_method=HEAD")
+			c.wantStatus(200)
+			body, err := c.readBody(200)
+			if err != nil || !strings.HasPrefix(body, "/**/f(") || !strings.HasSuffix(body, ");\n") {
+				t.Errorf("the script that answers HEAD %s is %q, %v", path, body, err)
+			}
+		}
+	}
 }

@@ -267,3 +267,28 @@ func TestJSONPHeadersAreTheClients(t *testing.T) {
 		})
 	}
 }
+
+// A client takes away its own fields by naming them in Connection, and not those that
+// the route adds (RFC 9110 §7.6.1).
+func TestRouteFieldsStay(t *testing.T) {
+	headerCh := make(chan http.Header, 1)
+	h := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { headerCh <- req.Header })
+	for _, options := range []string{"", ",orig_headers"} {
+		for _, args := range [][]string{nil, {"-share-all"}} {
+			r := newRouteRig(t, h, time.Minute, []string{`*,header="X-Tenant: own"` + options}, args...)
+			c := r.dial()
+			c.get("/", "Connection: X-Tenant, x-mine, eb9bf0f5-x-other", "X-Tenant: other", "X-Mine: 1", "X-Other: 2")
+			c.wantStatus(200)
+			got := await(t, headerCh, "the request at the origin")
+			want := map[string]string{"X-Tenant": "own", "X-Mine": "", "X-Other": "2", "Connection": ""}
+			if options != "" {
+				want["Eb9bf0f5-X-Other"] = "2"
+			}
+			for name, value := range want {
+				if values := strings.Join(got.Values(name), "|"); values != value {
+					t.Errorf("with %q and %q the origin got %s: %q, want %q", options, args, name, values, value)
+				}
+			}
+		}
+	}
+}
