@@ -191,9 +191,6 @@ func (s *service) failure(f *upstream.Failure) grip.Response {
 func (a *ask) enter(r upstream.Result) {
 	switch {
 	case r.Answer.Hold != nil && !a.settled(a.channels(r.Answer), r.Answer.Asked):
-		if r.Answer.Body != nil {
-			r.Answer.Body.Close()
-		}
 		a.await(r)
 	default:
 		a.begin(r)
@@ -233,10 +230,16 @@ func (a *ask) await(r upstream.Result) {
 	c.await(a.channels(r.Answer), func(confirmed time.Time, err error) {
 		a.loop.post(func() {
 			cutOff := c.cutOff()
-			switch {
-			case a.put != put || a.state != waiting:
-			case (err != nil || once) && r.Answer.Asked.After(cutOff) && r.Answer.Body == nil:
+			void := a.put != put || a.state != waiting
+			if !void && (err != nil || once) && r.Answer.Asked.After(cutOff) {
 				a.begin(r)
+				return
+			}
+			if r.Answer.Body != nil {
+				r.Answer.Body.Close()
+			}
+			switch {
+			case void:
 			case r.Answer.Hold.Mode == grip.HoldStream:
 				// Nobody has been given its beginning, so that is asked for, and not
 				// what comes after it.

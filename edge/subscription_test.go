@@ -244,6 +244,27 @@ func TestPostIsPutOnce(t *testing.T) {
 	}
 }
 
+// Nor if the answer is the beginning of a stream, whose body follows.
+func TestPostOfLongStreamIsPutOnce(t *testing.T) {
+	f := newFleet(t, 0)
+	postCh := make(chan struct{}, 10)
+	r := startEdge(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		postCh <- struct{}{}
+		w.Header().Set("Grip-Hold", "stream")
+		w.Header().Set("Grip-Channel", "jobs")
+		_, _ = io.WriteString(w, long)
+	})), nil, "-nats", f.nats.newLink().url())
+	c := r.dial()
+	c.send("POST /jobs HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\njob")
+	c.wantStatus(200)
+	wantContent(t, c, long)
+	if len(postCh) != 1 {
+		t.Errorf("the origin got %d POSTs, want 1", len(postCh))
+	}
+	f.nats.wantInterest("jobs", 1)
+	r.waitMetric("marquee_origin_requests_open", 0)
+}
+
 // Nobody waits for a subscription that an edge at its end does not begin any
 // more.
 func TestAwaitAtTheEnd(t *testing.T) {
