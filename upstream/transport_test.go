@@ -103,7 +103,11 @@ func TestFailOver(t *testing.T) {
 		}, "answer second"},
 
 		{"§10 error of the origin", func(t *testing.T) Target {
-			return plain(serve(t, wire(head("HTTP/1.1 503 No", "Content-Length: 5")+"first")))
+			return plain(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				w.WriteHeader(http.StatusServiceUnavailable)
+				io.WriteString(w, "first")
+			}))
 		}, "answer first"},
 		{"§10 closes without an answer", func(t *testing.T) Target { return plain(serve(t, wire(""))) }, "failure 502"},
 		{"§10 no HTTP", func(t *testing.T) Target { return plain(serve(t, wire("SSH-2.0\r\n"))) }, "failure 502"},
