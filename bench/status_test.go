@@ -95,6 +95,9 @@ func TestViewerAwaitInVain(t *testing.T) {
 		asked = true
 		io.WriteString(w, `{"id": 7, "received": 1234, "edges": {"up": 1, "needed": 2}}`)
 	})
+	if _, err := v.next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	_, err := v.await(t.Context(), 50*time.Millisecond, "pigs fly", func(s *status) bool { return false })
 	const want = "waited in vain for 50ms until pigs fly: there are edges 1/2, groups 0/0, 0 clients held, 1,234 with the newest headline"
 	if !errors.Is(err, errInVain) || err.Error() != want {

@@ -20,7 +20,7 @@ func TestInquiry(t *testing.T) {
 	}{
 		{"answers", strings.Repeat(good+"|", 1000), ""},
 		{"says that it closes, and closes", good + "|" + strings.Replace(good, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1), ""},
-		{"closes instead of the second answer", good, "read answer 2 of a connection: unexpected EOF"},
+		{"closes instead of the second answer", good + "|", "read answer 2 of a connection: unexpected EOF"},
 		{"closes instead of an answer", "", "read answer 1 of a connection: unexpected EOF"},
 		{"breaks off", strings.Replace(good, "Length: 2", "Length: 3", 1), "read answer 1 of a connection"},
 		{"refuses", strings.Replace(good, "200 OK", "503 Busy", 1), `answer 1 of a connection: 503 Busy: "hi"`},

@@ -353,7 +353,7 @@ var instructCases = []testCase{
 	}},
 	{name: "1.4 keep-alive and messages", run: func(s *scene) {
 		s.origin(instruct(`{"hold":{"mode":"stream","channels":[{"name":"$C"}],"keep-alive":{"content":"[ping]","timeout":2}},"response":{"body":"opened"}}`))
-		text := busyStream(s, s.stream("opened"))
+		_, text := busyStream(s, "opened")
 		if pinged := strings.Contains(text, "[ping]"); pinged != either(s, true, false) {
 			s.Errorf("client got %q, which has a keep-alive: %v", text, pinged)
 		}

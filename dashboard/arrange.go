@@ -34,7 +34,7 @@ func (d *dashboard) arrangeLoop(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-time.After(settleTime):
+	case <-time.After(d.settleTime):
 	}
 	for {
 		var againCh <-chan time.Time // nil when nobody waits

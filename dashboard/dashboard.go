@@ -55,6 +55,8 @@ type dashboard struct {
 	conductor *conductor
 	fleet     *fleet          // nil without -spawn
 	loops     *errgroup.Group // every goroutine of run, and those that they start
+	// settleTime is the constant, except in tests.
+	settleTime time.Duration
 
 	changedCh   chan struct{} // room for one; anyone → tellLoop
 	rearrangeCh chan struct{} // room for one; anyone → arrangeLoop
@@ -95,6 +97,7 @@ func openDashboard(ctx context.Context, cfg *config, out io.Writer, log *slog.Lo
 		changedCh:   make(chan struct{}, 1),
 		rearrangeCh: make(chan struct{}, 1),
 		refused:     make(map[string]string),
+		settleTime:  settleTime,
 	}
 	if cfg.spawn {
 		if d.fleet, err = newFleet(cfg, log, d.rearrange); err != nil {

@@ -33,6 +33,7 @@ func TestDashboardConducts(t *testing.T) {
 
 	// While there is no headline clients would only be refused.
 	a.quiet(t)
+	d.log.await(t, `node joined.* node=origin `)
 	d.wantPost(t, "/headline/", url.Values{"body": {"first"}}, 200, `{"id":1,"body":"first"}`)
 	a.awaitSetup(t, bus.Setup{Count: 75, URL: o.url(), Connect: "127.0.0.1:2"})
 	b.awaitSetup(t, bus.Setup{Count: 75, URL: o.url(), Connect: "127.0.0.1:1"})
@@ -140,7 +141,7 @@ func TestDashboardIsStartedAgain(t *testing.T) {
 	}
 
 	before := d.pairs
-	d = startDashboard(t, natsURL, nil)
+	d = startDashboard(t, natsURL, nil, func(d *dashboard) { d.settleTime = 5 * time.Second })
 	if d.capacity != 100 {
 		t.Errorf("the capacity after a restart is %d, want 100 as kept", d.capacity)
 	}

@@ -126,16 +126,16 @@ type running struct {
 }
 
 // startDashboard conducts until the test ends, or stop.
-func startDashboard(t *testing.T, natsURL string, change func(*config)) *running {
+func startDashboard(t *testing.T, natsURL string, change func(*config), open ...func(*dashboard)) *running {
 	t.Helper()
-	r, err := tryDashboard(t, natsURL, change)
+	r, err := tryDashboard(t, natsURL, change, open...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func tryDashboard(t *testing.T, natsURL string, change func(*config)) (*running, error) {
+func tryDashboard(t *testing.T, natsURL string, change func(*config), open ...func(*dashboard)) (*running, error) {
 	t.Helper()
 	clearEnv(t)
 	r := &running{}
@@ -150,6 +150,9 @@ func tryDashboard(t *testing.T, natsURL string, change func(*config)) (*running,
 	if r.dashboard, err = openDashboard(ctx, cfg, &r.out, cfg.logger(&r.log)); err != nil {
 		cancel()
 		return r, err
+	}
+	for _, f := range open {
+		f(r.dashboard)
 	}
 	r.start(ctx)
 	r.stop = sync.OnceValue(func() error {

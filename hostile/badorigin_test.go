@@ -91,7 +91,7 @@ func TestMisdeedsLink(t *testing.T) {
 		}
 	}
 	o := startBadOrigin(t, misdeeds)
-	e := startEdge(t, o.address(), "-origin-timeout", "1s")
+	e := startEdge(t, o.address(), "-origin-timeout", "5s")
 	for i, d := range misdeeds {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +138,7 @@ func TestMisdeedsLink(t *testing.T) {
 
 func testMisdeeds(t *testing.T, misdeeds []misdeed, args ...string) {
 	o := startBadOrigin(t, misdeeds)
-	e := startEdge(t, o.address(), append(args, "-origin-timeout", "1s")...)
+	e := startEdge(t, o.address(), append(args, "-origin-timeout", "5s")...)
 	t.Run("misdeeds", func(t *testing.T) {
 		for i, d := range misdeeds {
 			t.Run(d.name, func(t *testing.T) {

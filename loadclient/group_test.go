@@ -425,6 +425,7 @@ func TestGroupOutlivesNATS(t *testing.T) {
 // TestGroupOutlivesEdge ends an edge with the polls that it holds, misses a
 // change, and pairs the group with another edge.
 func TestGroupOutlivesEdge(t *testing.T) {
+	t.Parallel()
 	s := startService(t, sized)
 	s.change("a headline")
 	c := newCluster(t)
@@ -434,13 +435,18 @@ func TestGroupOutlivesEdge(t *testing.T) {
 	c.awaitHeld(20)
 	dying.kill()
 	c.await("errors", func(s bus.Stats) bool { return s.Errored == 20 && s.Received == 20 })
+	for giveUp := time.Now().Add(2 * patience); receive(t, c.nodes, "announcement").Load.Errors < 80; {
+		if time.Now().After(giveUp) {
+			t.Fatal("clients do not fail four times each")
+		}
+	}
 	s.change("another")
 	began := time.Now()
 	c.setUp(20, other.address())
 	if st := c.awaitAll(20, 2); st.Errored != 0 {
 		t.Errorf("statistics on the other edge: %+v", st)
 	}
-	if d := time.Since(began); d > 1500*time.Millisecond { // of 20 some would wait for nearly two seconds
+	if d := time.Since(began); d > 6*time.Second { // the last to fail would wait for 8 s from then, which was told within one
 		t.Errorf("all had the headline after %v: clients must not wait out their backoff", d)
 	}
 	if n := c.awaitHeld(20); n.Load.Errors < 20 || strings.Contains(c.log.String(), "fault=torn") {

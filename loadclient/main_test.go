@@ -396,11 +396,14 @@ func TestBadAnswers(t *testing.T) {
 				sized(w, body, poll)
 			})
 			s.change("a headline")
-			cfg, err := parseConfig(quick(s, "-c", fmt.Sprint(clients), "-changes", "1", "-request-timeout", "300ms"), nil)
+			cfg, err := parseConfig(quick(s, "-c", fmt.Sprint(clients), "-changes", "1"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg.deliverWithin = 700 * time.Millisecond
+			cfg.deliverWithin = 5 * time.Second
+			if tt.fault == timeout {
+				cfg.requestTimeout, cfg.deliverWithin = 4*time.Second, 10*time.Second
+			}
 			var stdout, stderr bytes.Buffer
 			log := testLog(&stderr)
 			sum, err := load(context.Background(), cfg, &stdout, log)
@@ -428,6 +431,7 @@ func TestBadAnswers(t *testing.T) {
 
 // TestMissedByOne leaves one client of ten without the change.
 func TestMissedByOne(t *testing.T) {
+	t.Parallel()
 	s := startService(t, func(w http.ResponseWriter, body []byte, poll int) {
 		if poll == 21 {
 			c, _, _ := http.NewResponseController(w).Hijack()
@@ -442,7 +446,7 @@ func TestMissedByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.deliverWithin = 200 * time.Millisecond
+	cfg.deliverWithin = 5 * time.Second
 	var out bytes.Buffer
 	sum, err := load(context.Background(), cfg, &out, testLog(&out))
 	if err == nil || err.Error() != "1 deliveries missed" {

@@ -103,7 +103,11 @@ func TestFailOver(t *testing.T) {
 		}, "answer second"},
 
 		{"§10 error of the origin", func(t *testing.T) Target {
-			return plain(serve(t, wire(head("HTTP/1.1 503 No", "Content-Length: 5")+"first")))
+			return plain(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				w.WriteHeader(http.StatusServiceUnavailable)
+				io.WriteString(w, "first")
+			}))
 		}, "answer first"},
 		{"§10 closes without an answer", func(t *testing.T) Target { return plain(serve(t, wire(""))) }, "failure 502"},
 		{"§10 no HTTP", func(t *testing.T) Target { return plain(serve(t, wire("SSH-2.0\r\n"))) }, "failure 502"},
@@ -119,8 +123,11 @@ func TestFailOver(t *testing.T) {
 					content.Store(string(b))
 					io.WriteString(w, "second")
 				})
-				c := newClient(t, second, func(cfg *Config) { cfg.AnswerTimeout = time.Second })
-				c.connectTimeout = 300 * time.Millisecond
+				c := newClient(t, second, func(cfg *Config) {
+					if tt.want == "failure 504" {
+						cfg.AnswerTimeout = time.Second
+					}
+				})
 				c.service = newService(t, ServiceConfig{Targets: []Target{tt.first(t), plain(second)}})
 				r := get("")
 				if r.Method = method; method == "POST" {
@@ -157,6 +164,7 @@ func TestNoneReachable(t *testing.T) {
 // that are not in use give theirs up; what it is about is said when that was in
 // vain.
 func TestNoDescriptor(t *testing.T) {
+	const forEver = 1 << 20
 	origin := serve(t, answer("body"))
 	lacking := func(t *testing.T, failures int64, err error) *client {
 		c := newClient(t, origin)
@@ -167,12 +175,14 @@ func TestNoDescriptor(t *testing.T) {
 			}
 			return dial(ctx, network, address)
 		}
-		c.connectTimeout = 100 * time.Millisecond
+		if failures == forEver {
+			c.connectTimeout = 100 * time.Millisecond
+		}
 		return c
 	}
 	for _, err := range []error{unix.EMFILE, unix.ENFILE} {
 		ask(t, lacking(t, 2, err), get(""), false).want("answer body")
-		f := ask(t, lacking(t, 1<<20, err), get(""), false).result().Failure
+		f := ask(t, lacking(t, forEver, err), get(""), false).result().Failure
 		want := "There is no room for another connection to the origin."
 		if f == nil || f.Code != 503 || f.RetryAfter != "5" || f.Reason != want {
 			t.Errorf("%v: got %+v, want a 503 with Retry-After and %q", err, f, want)
@@ -393,7 +403,6 @@ func TestConnectGivenUp(t *testing.T) {
 		dialled <- struct{}{}
 		return dial(ctx, network, address)
 	}
-	c.connectTimeout = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-dialled
