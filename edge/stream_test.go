@@ -181,6 +181,32 @@ func TestUploadAnsweredEarly(t *testing.T) {
 	})
 }
 
+// A client that leaves is missed, too, when its content came to its end during the
+// answer, and the origin has nothing to say.
+func TestClientLeavesEarlyAnswer(t *testing.T) {
+	readCh, overCh := make(chan struct{}), make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		w.WriteHeader(200)
+		_ = control.Flush()
+		_, _ = io.Copy(io.Discard, req.Body)
+		close(readCh)
+		<-req.Context().Done()
+		close(overCh)
+	}))
+	c := r.dial()
+	part := fmt.Sprintf("%x\r\n%s\r\n", len(large), large)
+	c.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + part + part)
+	c.wantStatus(200)
+	c.send(part + "0\r\n\r\n")
+	await(t, readCh, "the end of the content at the origin")
+	c.leave()
+	await(t, overCh, "the end of the request at the origin")
+	r.waitMetric("marquee_connections", 0)
+	r.waitMetric("marquee_origin_requests_open", 0)
+}
+
 // What is wrong with a content is the client's fault, not the origin's.
 func TestUploadBreaksOff(t *testing.T) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"

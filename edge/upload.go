@@ -113,6 +113,10 @@ func (s *lease) settle(q *question, r upstream.Result, in *content) bool {
 	case r.Answer.Body != nil:
 		finished := *r.Answer
 		finished.Response = q.finish.On(r.Answer.Response)
+		if !ended {
+			stop := in.watchEnded(func() { r.Answer.Body.Close() })
+			defer stop()
+		}
 		return s.relay(&finished, ended)
 	default:
 		return s.write(q.finish.On(r.Answer.Response), r.Answer.Length)
@@ -152,6 +156,29 @@ func (r *content) ended() bool {
 		return r.err == io.EOF
 	default:
 		return false
+	}
+}
+
+// watchEnded watches the client once the content has come to its end, until stop: from
+// then on nobody else reads. gone is called when it has left.
+func (r *content) watchEnded(gone func()) (stop func()) {
+	stopCh, doneCh := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(doneCh)
+		select {
+		case <-stopCh:
+			return
+		case <-r.endCh:
+		}
+		if r.err == io.EOF { // else who reads has missed it
+			unwatch := r.lease.watch(gone)
+			<-stopCh
+			unwatch()
+		}
+	}()
+	return func() {
+		close(stopCh)
+		<-doneCh
 	}
 }
 

@@ -114,10 +114,13 @@ func (r *Request) outgoing(ctx context.Context, t Target) *http.Request {
 	return req
 }
 
-// sign adds the fields by which the origin knows a GRIP proxy.
+// sign adds the fields by which the origin knows a GRIP proxy. A name or an id that no
+// field can have is left out: else the request could not be made.
 func (r *Request) sign(h http.Header) {
 	for _, c := range r.Last {
-		h.Add("Grip-Last", c.Last())
+		if last := c.Last(); printable(last) {
+			h.Add("Grip-Last", last)
+		}
 	}
 	h.Set("Grip-Feature", features)
 	if s := r.Service.Signer; s != nil {
