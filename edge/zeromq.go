@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"marquee/fanout"
 	"marquee/grip"
 	"marquee/zmq"
 )
@@ -47,7 +46,7 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 		e.inputs, err = zmq.Listen(ctx, zmq.Config{
 			Pull: z.Pull, Sub: z.Sub, SubConnect: z.SubConnect, Rep: z.Rep, Log: e.log,
 			Publish: e.publishItems,
-			Recover: func() { e.doubt((*fanout.Shard).DoubtAll) },
+			Recover: e.recover,
 			Conns:   t.alive,
 			Inherited: zmq.Listeners{
 				Pull: e.sockets.inherited(zmqPullSocket),
