@@ -162,9 +162,11 @@ func (a *ask) settle(r upstream.Result) {
 		a.retry()
 	case r.Failure != nil:
 		a.give(fanout.NewAnswer(a.finish.On(a.service.failure(r.Failure))))
-	case r.Alone:
-		a.asker = nil // his request was not the one that was put
+	case r.Alone: // another's request was put
 		a.part()
+		if a.asker != nil {
+			a.send(time.Time{})
+		}
 	case answer.Hold != nil, answer.Next != nil:
 		a.enter(r)
 	case answer.Body != nil:
@@ -307,8 +309,9 @@ func (a *ask) give(answer *fanout.Answer) {
 	a.loop.shard.Give(g, answer)
 }
 
-// part makes all of the group but the asker ask for themselves: the answer is
-// meant for the asker alone. Nobody joins the one who is left, if anybody is.
+// part makes all of the group but the asker ask for themselves, each in its own
+// name (see loop.ownRequest): the answer is meant for one alone. Nobody joins the
+// one who is left, if anybody is.
 func (a *ask) part() {
 	a.withdraw()
 	alone := *a.req
@@ -325,7 +328,8 @@ func (a *ask) part() {
 		a.drop()
 	}
 	for _, c := range others {
-		c.put(&question{service: a.service, req: &alone, target: a.target, secure: a.secure, finish: a.finish})
+		req := c.loop.ownRequest(c, a.service.route, a.req)
+		c.put(&question{service: a.service, req: req, target: a.target, secure: a.secure, finish: a.finish})
 	}
 }
 

@@ -228,8 +228,11 @@ func reply(w http.ResponseWriter, code int, mediaType, line string) {
 }
 
 // recover makes every loop ask the origin again for what it holds: items may
-// have been missed.
-func (e *edge) recover() { e.doubt((*fanout.Shard).DoubtAll) }
+// have been missed, and nothing tells of them but what the origin says from now on.
+func (e *edge) recover() {
+	e.origin.Outdate()
+	e.doubt((*fanout.Shard).DoubtAll)
+}
 
 // healthz says whether the edge serves: 503 when it drains, or when a loop has
 // not come round for a while.

@@ -237,22 +237,52 @@ func TestControlCutOff(t *testing.T) {
 	r.waitMetric("marquee_publishes_refused_total", 1)
 }
 
-// Recovering asks the origin again for whoever is held.
+// A publisher that has lost items has all ask the origin again who may miss them,
+// and nobody gets what it said before.
 func TestRecover(t *testing.T) {
-	h := &headline{id: 1}
-	r := newRig(t, h)
-	c := r.poll(1, 1)[0]
-	r.waitHolds(1)
-	h.change() // and the publish is lost
+	for _, args := range [][]string{nil, {"-share-all"}} {
+		t.Run(fmt.Sprint("polls ", args), func(t *testing.T) {
+			h := &headline{id: 1}
+			r := newRig(t, h, args...)
+			cs := r.poll(4, 1)
+			r.waitHolds(4)
+			h.change() // and the publish is lost
+			r.recover()
+			for _, c := range cs {
+				c.wantAnswer(200, headlineBody(2))
+			}
+		})
+		t.Run(fmt.Sprint("streams ", args), func(t *testing.T) {
+			j := &journal{last: 1}
+			r := newRig(t, j, append(args, "-loops", "1")...)
+			f := r.follow(j, 1)
+			r.waitHolds(1)
+			r.recover() // and nothing was lost
+			eventually(t, func() error {
+				if _, links := j.asked(); links != 1 {
+					return fmt.Errorf("the origin was asked for %d links, want 1", links)
+				}
+				return nil
+			})
+			r.waitLinked()
+			j.write()
+			r.recover()
+			f.wantTo(2)
+		})
+	}
+}
+
+// recover tells the edge that items may have been missed.
+func (r *rig) recover() {
+	r.t.Helper()
 	resp, err := web.Post(r.control+"/recover/", "", nil)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	resp.Body.Close()
 	if resp.StatusCode != 200 {
-		t.Errorf("recover: status %d, want 200", resp.StatusCode)
+		r.t.Errorf("recover: status %d, want 200", resp.StatusCode)
 	}
-	c.wantAnswer(200, headlineBody(2))
 }
 
 // controlAnswer is what a controlCase wants.

@@ -130,6 +130,28 @@ func TestLinkDuringFilter(t *testing.T) {
 	}
 }
 
+// When a link's time has come the origin is asked, though what it said to the same
+// question before is still kept: streams have that already (GRIP reference 4.3).
+func TestLinkTimeAsksAnew(t *testing.T) {
+	linkCh := make(chan struct{}, 10)
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		holdStream(w, "c; prev-id=7")
+		w.Header().Set("Grip-Link", "</next>; rel=next; timeout=1")
+		if req.URL.Path == "/next" {
+			linkCh <- struct{}{}
+			_, _ = fmt.Fprintf(w, "answer %d", len(linkCh))
+		}
+	}))
+	c := r.dial()
+	c.get("/")
+	c.wantStatus(200)
+	for n := range 3 {
+		r.waitLinked()
+		r.tickUntil(3*time.Second, func() bool { return len(linkCh) > n })
+		c.wantChunk(fmt.Sprint("answer ", n+1))
+	}
+}
+
 // A link is relative to the URL of the answer that it came with, wherever that was
 // asked, but what is told when a client has gone to that of the client's request
 // (GRIP reference 1.3, 4.4).

@@ -13,6 +13,7 @@ import (
 	"marquee/fanout"
 	"marquee/grip"
 	"marquee/httpparse"
+	"marquee/route"
 	"marquee/upstream"
 )
 
@@ -393,6 +394,36 @@ func (l *loop) request(c *conn, req *httpparse.Request, w way, method, target st
 		Header:  h,
 		Trusted: w.trusted,
 	}
+}
+
+// ownRequest makes what the origin is asked for c alone, of a request without a key
+// that was another's until now, whose answer c was to share. In what tells requests
+// apart (upstream.InKey) both are equal. For the rest there is c's address, what
+// the route sets, and its User-Agent as far as the edge has kept it; whatever else
+// c sent of that kind is not known any more, and left out.
+func (l *loop) ownRequest(c *conn, rt *route.Route, others *upstream.Request) *upstream.Request {
+	ofOthers := func(name string) bool {
+		l.field = appendLower(l.field[:0], []byte(name))
+		return !upstream.InKey(bytes.TrimPrefix(l.field, []byte(origPrefix)))
+	}
+	own := *others
+	own.Header = others.Header.Without(ofOthers)
+	var mine grip.Header
+	if c.agent != "" {
+		mine = grip.Header{field("User-Agent", c.agent)}
+	}
+	mine = withFields(mine, rt.Headers)
+	if rt.OrigHeaders {
+		mine = withOrig(mine, "", l.edge.cfg.Forwarding.NeedMark)
+	}
+	for _, f := range mine {
+		if ofOthers(f.Name) && !removed(l.field) {
+			own.Header = append(own.Header, f)
+		}
+	}
+	own.Header = l.edge.cfg.Forwarding.For.apply(own.Header, peerOf(c))
+	own.Header = append(own.Header, field("Via", viaEntry))
+	return &own
 }
 
 // peerOf returns a client's address without its port.

@@ -290,7 +290,7 @@ func (s *stream) expired() {
 			s.loop.links.set(s, nextTick) // a filter is being asked
 			return
 		}
-		s.ask(time.Time{})
+		s.ask(s.loop.now) // what is kept has been appended already
 	}
 }
 

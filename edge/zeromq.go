@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"marquee/fanout"
 	"marquee/grip"
 	"marquee/zmq"
 )
@@ -48,7 +47,7 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 			Pull: z.Pull, Sub: z.Sub, SubConnect: z.SubConnect, Rep: z.Rep, Log: e.log,
 			Publish:    e.publishItems,
 			PublishSub: e.publishSubscribed,
-			Recover:    func() { e.doubt((*fanout.Shard).DoubtAll) },
+			Recover:    e.recover,
 			Conns:      t.alive,
 			Inherited: zmq.Listeners{
 				Pull: e.sockets.inherited(zmqPullSocket),

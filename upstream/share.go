@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -112,6 +113,14 @@ func (cl *call) stands(notBefore time.Time) bool {
 	// published.
 	unchanged := cl.req.Link || cl.changes == cl.client.changes.Load()
 	return unchanged && (!cl.settled || time.Now().Before(cl.until))
+}
+
+// Outdate lets nobody who asks from now on have what the origin was asked before:
+// it may have changed, and nothing else would tell.
+func (c *Client) Outdate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.calls, func(_ callKey, cl *call) bool { return !cl.asked.IsZero() })
 }
 
 // run is the goroutine of an open request.

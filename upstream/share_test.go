@@ -246,6 +246,23 @@ func TestNotBefore(t *testing.T) {
 	}
 }
 
+// TestOutdate: neither what is open then nor what is kept serves who asks later.
+func TestOutdate(t *testing.T) {
+	g := newGate(answer(holding, channel, "body"))
+	c := newClient(t, serve(t, g.ServeHTTP))
+	first := ask(t, c, get("k"), false)
+	g.arrived(t)
+	c.Outdate()
+	second := ask(t, c, get("k"), false)
+	g.arrived(t)
+	close(g.passCh)
+	first.want("answer body")
+	second.want("answer body")
+	ask(t, c, get("k"), false).want("kept answer body")
+	c.Outdate()
+	ask(t, c, get("k"), false).want("answer body")
+}
+
 func TestLeaveAll(t *testing.T) {
 	g := newGate(answer(holding, "body"))
 	c := newClient(t, serve(t, g.ServeHTTP))
