@@ -375,6 +375,15 @@ func (r *rig) publishWarned(items ...grip.Item) ([]fanout.Receipt, string) {
 	return answer.Receipts, answer.Warning
 }
 
+// subscribed reports whether the edge is subscribed to a channel, as far as it knows.
+func (r *rig) subscribed(channel string) bool {
+	c := r.edge.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.interests[channel]
+	return in != nil && in.sub != nil
+}
+
 // passSeconds lets the edge count seconds in which channels are not held, beside
 // those that really pass.
 func (r *rig) passSeconds(n int) {
