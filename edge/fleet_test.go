@@ -337,6 +337,16 @@ func (r *rig) wantDelivered(n int) {
 	}
 }
 
+// returns is how often the edges have been back on NATS. On a machine that is busy for
+// longer than NATS waits for the answer to a ping it may be more often than a test has
+// cut them off; and each time they ask the origin.
+func (f *fleet) returns() (n int) {
+	for _, r := range f.edges {
+		n += strings.Count(r.log.String(), "back on NATS")
+	}
+	return n
+}
+
 // metrics returns all metrics, as they are written.
 func (r *rig) metrics() string {
 	r.t.Helper()
