@@ -160,6 +160,7 @@ func TestAccessLogEndings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "access.log")
+			started := time.Now()
 			r := newRig(t, origin, "-access-log", file)
 			c := r.dial()
 			began := time.Now()
@@ -180,8 +181,12 @@ func TestAccessLogEndings(t *testing.T) {
 			if line.Bytes < tt.bytes || tt.bytes == 0 && line.Bytes > 0 {
 				t.Errorf("%d bytes, want at least %d", line.Bytes, tt.bytes)
 			}
-			if took := time.Since(began).Seconds(); line.Seconds <= 0 || line.Seconds > took || line.Held > took+2*tick.Seconds() {
-				t.Errorf("%v s, %v held, want no more than %v", line.Seconds, line.Held, took)
+			if took := time.Since(began).Seconds(); line.Seconds <= 0 || line.Seconds > took {
+				t.Errorf("%v s, want no more than %v", line.Seconds, took)
+			}
+			// It is counted in ticks, of which a busy loop deals with several at once.
+			if ran := time.Since(started).Seconds(); line.Held > ran {
+				t.Errorf("%v held, want no more than %v", line.Held, ran)
 			}
 		})
 	}

@@ -337,6 +337,16 @@ func (r *rig) wantDelivered(n int) {
 	}
 }
 
+// returns is how often the edges have been back on NATS. On a machine that is busy for
+// longer than NATS waits for the answer to a ping it may be more often than a test has
+// cut them off; and each time they ask the origin.
+func (f *fleet) returns() (n int) {
+	for _, r := range f.edges {
+		n += strings.Count(r.log.String(), "back on NATS")
+	}
+	return n
+}
+
 // metrics returns all metrics, as they are written.
 func (r *rig) metrics() string {
 	r.t.Helper()
@@ -373,6 +383,15 @@ func (r *rig) publishWarned(items ...grip.Item) ([]fanout.Receipt, string) {
 		r.t.Fatalf("publish: %s %+v, %v", resp.Status, answer, err)
 	}
 	return answer.Receipts, answer.Warning
+}
+
+// subscribed reports whether the edge is subscribed to a channel, as far as it knows.
+func (r *rig) subscribed(channel string) bool {
+	c := r.edge.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.interests[channel]
+	return in != nil && in.sub != nil
 }
 
 // passSeconds lets the edge count seconds in which channels are not held, beside

@@ -251,6 +251,20 @@ func eventually(t testing.TB, check func() error) {
 	}
 }
 
+// inTime calls try with a timeout that is over soon; and as long as try reports false,
+// since it was over before what had to come in time, with longer ones: a busy machine
+// may need them.
+func inTime(t testing.TB, try func(timeout time.Duration) bool) {
+	t.Helper()
+	timeout := 100 * time.Millisecond
+	for ; timeout < patience; timeout *= 5 {
+		if try(timeout) {
+			return
+		}
+	}
+	t.Fatalf("too late, also with a timeout of %v", timeout/5)
+}
+
 // await waits for an event that a Go channel stands for.
 func await[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -130,16 +131,34 @@ func (r *rig) tickUntil(most time.Duration, done func() bool) (passed int) {
 	return passed
 }
 
+// ticks returns how many ticks the only loop has dealt with, those of the clock, too.
+func (r *rig) ticks() (n int) {
+	r.t.Helper()
+	r.onLoops(func(l *loop) { n = int(l.wheel.now) })
+	return n
+}
+
 // A client that takes nothing at all is cut off in the end.
 func TestStalledClient(t *testing.T) {
-	r := newRig(t, http.HandlerFunc(largely))
+	r := newRig(t, http.HandlerFunc(largely), "-loops", "1")
 	c := r.dial()
+	before := r.ticks()
 	r.stuff(c, "/")
-	passed := r.tickUntil(3*stallTimeout, func() bool { return r.edge.stalled.Load() == 1 })
-	// The clock ticks, too; and what the kernels still pass on in the beginning may
-	// count as taken for once.
-	if least := int(stallTimeout / tick); passed < least-20 || passed > 2*least+8 {
-		t.Errorf("the client was cut off after %v, want %v, or as much again", time.Duration(passed)*tick, stallTimeout)
+	after := r.ticks()
+	last := 0 // when it was still there
+	r.tickUntil(3*stallTimeout, func() bool {
+		now := r.ticks()
+		if r.edge.stalled.Load() == 1 {
+			return true
+		}
+		last = now
+		return false
+	})
+	gone := r.ticks()
+	// What the kernels still pass on in the beginning may count as taken for once.
+	if least := int(stallTimeout / tick); gone-before < least || last-after > 2*least+8 {
+		t.Errorf("the client was cut off more than %v and less than %v after it had stalled, want %v, or as much again",
+			time.Duration(last-after)*tick, time.Duration(gone-before)*tick, stallTimeout)
 	}
 	c.wantCut()
 	r.waitMetric("marquee_connections", 0)
@@ -166,28 +185,38 @@ func TestTimeouts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, http.HandlerFunc(hi))
+			r := newRig(t, http.HandlerFunc(hi), "-loops", "1")
+			before := r.ticks()
 			c := r.dial()
 			c.send(tt.send)
 			if tt.first != 0 {
 				c.wantAnswer(tt.first, "hi /")
+			} else {
+				eventually(t, func() error { // it counts before it is there
+					n := 0
+					if r.onLoops(func(l *loop) { n = len(l.clients) }); n == 0 {
+						return errors.New("the loop has no client")
+					}
+					return nil
+				})
 			}
-			r.waitMetric("marquee_connections", 1)
-			r.turn()
-			gone := func() bool {
-				n := 0
+			after := r.ticks()
+			last := after // when it was still waited for
+			r.tickUntil(2*tt.after+tick, func() bool {
+				over := true
 				r.onLoops(func(l *loop) {
 					l.wheel.each(func(c *conn) {
 						if c.state != lingering || tt.after == lingerTimeout {
-							n++
+							over, last = false, int(l.wheel.now)
 						}
 					})
 				})
-				return n == 0
-			}
-			passed := r.tickUntil(2*tt.after+tick, gone)
-			if want := int(tt.after / tick); passed < want-8 || passed > want+2 {
-				t.Errorf("it was over after %v, want %v", time.Duration(passed)*tick, tt.after)
+				return over
+			})
+			over := r.ticks()
+			if want := int(tt.after / tick); over-before < want || last-after > want+2 {
+				t.Errorf("it was over after more than %v and less than %v, want %v",
+					time.Duration(last-after)*tick, time.Duration(over-before)*tick, tt.after)
 			}
 			if tt.want != 0 {
 				c.wantStatus(tt.want)
