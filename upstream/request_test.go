@@ -77,6 +77,9 @@ func TestOutgoing(t *testing.T) {
 		{"§3.4 Grip-Last", with(func(r *Request) {
 			r.Last = []grip.Channel{{Name: "a", PrevID: "1"}, {Name: "b", PrevID: "x"}}
 		}), lines(get, host, ours, "Grip-Last: a; last-id=1", "Grip-Last: b; last-id=x", end, end)},
+		{"§3.4 Grip-Last of what no field can have", with(func(r *Request) {
+			r.Last = []grip.Channel{{Name: "a", PrevID: "7\x01"}, {Name: "b", PrevID: "x"}, {Name: "c\n", PrevID: "1"}}
+		}), lines(get, host, ours, "Grip-Last: b; last-id=x", end, end)},
 
 		{"content", body("POST", "a=b"),
 			lines(post, host, "Content-Length: 3", ours, end, "a=b")},
