@@ -189,8 +189,10 @@ func TestOutgoingSmuggling(t *testing.T) {
 			{"field name", func(r *Request, bad string) { r.Header = grip.Header{{Name: bad, Value: "v"}} }, ""},
 			{"field value", func(r *Request, bad string) { r.Header = grip.Header{{Name: "X", Value: bad}} }, ""},
 			{"User-Agent", func(r *Request, bad string) { r.Header = grip.Header{{Name: "User-Agent", Value: bad}} }, ""},
-			{"id", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: "c", PrevID: bad}} }, ""},
-			{"channel", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: bad, PrevID: "1"}} }, ""},
+			{"id", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: "c", PrevID: bad}} },
+				lines("GET / HTTP/1.1", "Host: example.com", "Grip-Feature: "+features, "", "")},
+			{"channel", func(r *Request, bad string) { r.Last = []grip.Channel{{Name: bad, PrevID: "1"}} },
+				lines("GET / HTTP/1.1", "Host: example.com", "Grip-Feature: "+features, "", "")},
 			{"host", func(r *Request, bad string) { r.Host = bad },
 				lines("GET / HTTP/1.1", "Host: ", "Grip-Feature: "+features, "", "")},
 		} {
