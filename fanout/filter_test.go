@@ -198,6 +198,55 @@ func TestFilterAfterResume(t *testing.T) {
 	}
 }
 
+// However many channels have moved on before a hold begins whose items are not for
+// it, those of the others are not missed.
+func TestFiltersBeforeComparison(t *testing.T) {
+	check := "/" + grip.FilterHTTPCheck
+	for _, tt := range []struct {
+		name     string
+		channels []string
+		items    []grip.Item
+		got      []string
+		told     []string
+	}{
+		{"an item at hand", []string{"a@1" + check, "b@1" + check, "c@1"},
+			[]grip.Item{item("a", "2", "1"), item("b", "3", "1"), item("c", "4", "1")},
+			[]string{"4"}, []string{"filter 2", "filter 3", "answered 4"}},
+		{"one for others between", []string{"a@1" + check, "b@1", "c@1"},
+			[]grip.Item{item("a", "2", "1"), streamItem("b", "3", "1"), item("c", "4", "1")},
+			[]string{"4"}, []string{"filter 2", "answered 4"}},
+		{"behind", []string{"a@1" + check, "b@1" + check, "c@1"},
+			[]grip.Item{item("a", "2", "1"), item("b", "3", "1"), item("c", "4", "1"), item("c", "5", "4")},
+			nil, []string{"filter 2", "filter 3", "missed"}},
+		{"nothing more", []string{"a@1" + check, "b@1" + check, "c@1"},
+			[]grip.Item{item("a", "2", "1"), item("b", "3", "1")},
+			nil, []string{"filter 2", "filter 3"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStage(t, 1)
+			s := st.shards[0]
+			a := newAsker(tt.channels...)
+			a.watch.Asked = st.now
+			cs := a.join(2)
+			for _, it := range tt.items {
+				st.hub.Publish(it)
+			}
+			st.run()
+			if got, _ := s.Enter(&a.watch); got != Holding {
+				t.Fatalf("got standing %d, want it to hold, and pause", got)
+			}
+			for a.watch.filtering != nil {
+				s.Filtered(&a.watch, a.watch.filtering, nil, true)
+				st.run()
+			}
+			wantGot(t, cs, tt.got...)
+			a.want(t, tt.told...)
+			a.leave(s)
+			st.wantEmpty()
+		})
+	}
+}
+
 // A filter is applied to what the item has for the group, before the last step of
 // the answer.
 func TestFilterBeforeFinish(t *testing.T) {

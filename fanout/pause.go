@@ -50,16 +50,17 @@ func (s *Shard) Resume(w *Watch, channels []grip.Channel) Standing {
 // compare finds out what w has missed, unless it pauses again, and gives it what
 // is at hand. With Behind it pauses.
 func (s *Shard) compare(w *Watch) Standing {
-	if w.places == nil || w.paused {
-		return Holding
+	for w.uncompared && w.places != nil && !w.paused && w.Group != nil {
+		standing, at := s.hub.standing(w)
+		// A hold is given one item at a time: if that was not for the group, there
+		// are other channels.
+		w.uncompared = standing == AtHand && w.Mode != grip.HoldStream
+		if standing == Behind || w.outdated {
+			s.pause(w)
+			return Behind
+		}
+		s.catchUp(w, at)
 	}
-	w.uncompared = false
-	standing, at := s.hub.standing(w)
-	if standing == Behind || w.outdated {
-		s.pause(w)
-		return Behind
-	}
-	s.catchUp(w, at)
 	return Holding
 }
 
@@ -84,7 +85,7 @@ func (s *Shard) Filtered(w *Watch, d *Delivery, content []byte, drop bool) {
 		d := w.next()
 		s.apply(w, d, nil, w.verdict(d))
 	}
-	if w.uncompared && w.Group != nil && s.compare(w) == Behind {
+	if s.compare(w) == Behind {
 		s.missed(w)
 	}
 }
