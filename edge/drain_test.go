@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -278,4 +279,22 @@ func TestDrainLongBody(t *testing.T) {
 	c.wantChunk("")
 	c.wantClosed()
 	await(t, stoppedCh, "the edge's end")
+}
+
+// Who reads in the log that the edge drains finds it so.
+func TestDrainSaid(t *testing.T) {
+	said := false
+	e := &edge{cfg: new(Config), emptyCh: make(chan struct{})}
+	e.log = slog.New(logHook(func(message string) {
+		if message == "draining" {
+			said = true
+			if !e.draining.Load() {
+				t.Error("it does not when it is said")
+			}
+		}
+	}))
+	e.drain(t.Context())
+	if !said {
+		t.Error("it is not said")
+	}
 }
