@@ -65,11 +65,13 @@ type edge struct {
 	limited      [limitCount]atomic.Int64 // what ran into a limit
 	unaccepted   trouble
 	crowded      trouble
+	untaken      trouble
 	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
 	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
 	shedMessages atomic.Int64 // messages that slow clients of streams did not get
 	unfiltered   atomic.Int64 // items skipped because a filter failed
 	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	untakenItems atomic.Int64 // items that another process of a hand-over did not take in time
 	controlConns atomic.Int64 // connections to the control endpoint now
 	successor    atomic.Bool  // one has taken over
 	leaving      atomic.Bool  // told to stop
@@ -88,6 +90,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		sources:    newSources(&cfg.Limits, log),
 		unaccepted: trouble{what: "cannot take a client, trying again"},
 		crowded:    trouble{what: "clients are turned away"},
+		untaken:    trouble{what: "the other process of a hand-over does not take what is published here"},
 		emptyCh:    make(chan struct{}),
 		origin: upstream.NewClient(upstream.Config{
 			MaxOpen:       cfg.MaxOpenRequests,

@@ -157,3 +157,27 @@ func (p *lineage) wantExit(pid int) {
 		p.t.Errorf("process %d ended with %#x", pid, status)
 	}
 }
+
+// freeze stops a process, until SIGCONT, with all its threads.
+func freeze(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range threads {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(string(text), ") T ") {
+				return fmt.Errorf("a thread goes on: %s", text)
+			}
+		}
+		return nil
+	})
+}

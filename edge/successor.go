@@ -163,7 +163,7 @@ func (e *edge) takeOver() error {
 		return nil
 	}
 	e.handovers.add(e, h)
-	if err := h.tell(nil); err != nil {
+	if err := h.tell(nil, handoverTimeout); err != nil {
 		if os.Getppid() == h.pid {
 			return fmt.Errorf("take over: %w", err)
 		}

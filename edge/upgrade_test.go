@@ -128,6 +128,99 @@ func TestPublishDuringUpgrade(t *testing.T) {
 	}
 }
 
+// While the other process does not take what is published, the publisher is warned,
+// and so is who reads the log. When it goes on, so does the hand-over.
+func TestPublishToStuckProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		toSuccess bool
+	}{{"to the successor", true}, {"to the predecessor", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			startedCh, goCh := make(chan struct{}), make(chan struct{})
+			h := &headline{id: 1}
+			p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), "-drain-timeout", "2m", "-drain-spread", "0s")
+			slow := p.dial()
+			slow.get("/slow")
+			await(t, startedCh, "the slow request")
+			var publishers []*client
+			for range 2 {
+				publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+				publisher.get("/healthz")
+				publisher.wantAnswer(200, "ok\n")
+				publishers = append(publishers, publisher)
+			}
+			before := p.upgrade()
+			fresh := p.dial()
+			fresh.get(pollPath(1))
+			p.waitHolds(1)
+			stuck := p.pid
+			if tt.toSuccess {
+				stuck = before
+			}
+			publish := func() (warning string) {
+				it := headlineItem(h.change())
+				if tt.toSuccess {
+					_, warning = p.publishWarned(it)
+					return warning
+				}
+				warning = publishers[0].publishLast(it)
+				publishers = publishers[1:]
+				return warning
+			}
+
+			t.Cleanup(func() {
+				if t.Failed() {
+					_ = syscall.Kill(before, syscall.SIGKILL)
+				}
+			})
+			freeze(t, stuck)
+			if warning := publish(); !strings.Contains(warning, fmt.Sprintf("process %d", stuck)) {
+				t.Errorf("warning %q, want one that names process %d", warning, stuck)
+			}
+			p.waitLog(`"level":"WARN"`, "does not take what is published", fmt.Sprintf(`"pid":%d`, stuck))
+			if tt.toSuccess {
+				p.waitMetric(`marquee_drops_total{reason="handover_not_taken",what="item"}`, 1)
+			}
+			if err := syscall.Kill(stuck, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			fresh.get(pollPath(2))
+			p.waitHolds(1)
+			if warning := publish(); warning != "" {
+				t.Errorf("warning %q although the process goes on", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(3))
+			close(goCh)
+			slow.wantStatus(200)
+			p.wantExit(before)
+			if log := p.log.String(); strings.Count(log, "the other process of a hand-over has ended") > 1 {
+				t.Error("it is said to have ended before it has")
+			}
+		})
+	}
+}
+
+// publishLast publishes over a connection to a process that has a successor, and
+// returns the warning.
+func (c *client) publishLast(items ...grip.Item) (warning string) {
+	c.t.Helper()
+	body := grip.AppendItems(nil, items)
+	c.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	c.wantStatus(200)
+	c.wantHeader("Connection", "close")
+	said, err := c.readBody(200)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.wantClosed()
+	var answer published
+	if err := json.Unmarshal([]byte(said), &answer); err != nil || answer.Message != "Published" {
+		c.t.Fatalf("the publisher is told %q, %v", said, err)
+	}
+	return answer.Warning
+}
+
 // A publisher who goes on over the same connection is not cut off, however soon the
 // last client has left, and what is published reaches the other edges still.
 func TestPublisherOutlastsClients(t *testing.T) {
