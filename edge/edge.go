@@ -194,6 +194,7 @@ func (e *edge) run(ctx context.Context) error {
 			endZeroMQ()
 		}
 		e.drain(ctx)
+		e.awaitPredecessor(ctx)
 		e.endControl(server) // while what is published still reaches the other edges
 		close(endedCh)
 	})

@@ -171,3 +171,23 @@ func (e *edge) takeOver() error {
 	}
 	return nil
 }
+
+// awaitPredecessor waits in a process that has a successor until its predecessor has
+// ended, or ctx: what is published to one of those two reaches the other through
+// this one, and so does the name in the cluster.
+func (e *edge) awaitPredecessor(ctx context.Context) {
+	h := e.sockets.predecessor
+	if h == nil || !e.successor.Load() {
+		return
+	}
+	select {
+	case <-h.goneCh:
+		return
+	default:
+	}
+	e.log.Info("waiting for the predecessor to end", "pid", h.pid)
+	select {
+	case <-h.goneCh:
+	case <-ctx.Done():
+	}
+}

@@ -357,6 +357,92 @@ func TestUpgradeInRow(t *testing.T) {
 	}
 }
 
+// A process that nobody is left in stays as long as its predecessor: what is published
+// to those before and behind it goes through it, and so does the name in the cluster.
+func TestMiddleEndsFirst(t *testing.T) {
+	const clients = 1000
+	for _, tt := range []struct {
+		name      string
+		clustered bool
+	}{{"alone", false}, {"in a cluster", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			startedCh, goCh := make(chan struct{}), make(chan struct{})
+			h := &headline{id: 1}
+			args := []string{"-share-all", "-drain-timeout", "2m", "-drain-spread", "1m"}
+			if tt.clustered {
+				args = append(args, "-nats", "nats://"+startNATS(t, server.Options{}).address(), "-name", "east")
+			}
+			p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), args...)
+			slow := p.dial()
+			slow.get("/slow")
+			await(t, startedCh, "the slow request")
+			held := p.poll(clients, 1)
+			p.waitHolds(clients)
+			publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+			publisher.get("/healthz")
+			publisher.wantAnswer(200, "ok\n")
+
+			first := p.upgrade()
+			middle := p.upgrade()
+			p.waitLog(`"msg":"waiting for the predecessor to end"`, fmt.Sprintf(`"pid":%d`, first))
+			fresh := p.poll(1, 1)[0]
+			p.waitHolds(1)
+			if _, warning := p.publishWarned(headlineItem(h.change())); warning != "" {
+				t.Errorf("warning %q to who publishes to the last", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			items := 0
+			for _, c := range held {
+				c.wantStatus(200)
+				if body, err := c.readBody(200); err != nil {
+					t.Fatal(err)
+				} else if body == headlineBody(2) {
+					items++
+				}
+			}
+			if items == 0 {
+				t.Error("nobody who held in the first was given the item")
+			}
+			fresh.get(pollPath(2))
+			p.waitHolds(1)
+			if warning := publisher.publishLast(headlineItem(h.change())); warning != "" {
+				t.Errorf("warning %q to who publishes to the first", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(3))
+			close(goCh)
+			slow.wantStatus(200)
+			p.wantExit(first)
+			p.wantExit(middle)
+			fresh.leave()
+			p.wantExit(p.upgrade()) // the name's claim has not ended the process
+		})
+	}
+}
+
+// Nobody waits for the predecessor of a process that is told to stop.
+func TestStopMiddle(t *testing.T) {
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	p := startLineage(t, serve(t, slowly(http.HandlerFunc(hi), startedCh, goCh)), "-drain-timeout", "10m")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	first := p.upgrade()
+	middle := p.upgrade()
+	p.waitLog(`"msg":"waiting for the predecessor to end"`)
+	if err := syscall.Kill(middle, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { // it is the child of the first, who waits for it
+		if syscall.Kill(middle, 0) == nil {
+			return fmt.Errorf("process %d still runs", middle)
+		}
+		return nil
+	})
+	close(goCh)
+	slow.wantStatus(200)
+	p.wantExit(first)
+}
+
 // A process that drains for its successor ends at once when it is told to stop.
 func TestStopAfterUpgrade(t *testing.T) {
 	startedCh := make(chan struct{})
