@@ -177,15 +177,20 @@ func (e *edge) run(ctx context.Context) error {
 
 	// In the order in which they end.
 	var group actors.Group
-	successionCtx, endSuccession := context.WithCancel(context.Background())
-	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
+	endedCh := make(chan struct{})
+	successionCtx, endSuccession := context.WithCancel(ctx) // who is told to stop hands nothing over
+	group.Add(func() error {
+		if !e.successionLoop(successionCtx, upgradeCh) {
+			<-endedCh // it ends for another reason, not before its time
+		}
+		return nil
+	}, func(error) { endSuccession() })
 	for _, ln := range clients {
 		for range acceptors {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
 	}
 	zeroCtx, endZeroMQ := context.WithCancel(context.Background())
-	endedCh := make(chan struct{})
 	group.Add(func() error { e.awaitEnd(ctx, endedCh); return nil }, func(error) {
 		// The listeners are closed. Publishes go on reaching those who hold
 		// until they have left: from the successor, if there is one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -127,21 +128,27 @@ func (p *lineage) upgrade() (before int) {
 		p.t.Fatalf("the successor says %+v, want %+v", at, p.at)
 	}
 	eventually(p.t, func() error {
-		for line := range strings.Lines(p.log.String()) {
-			var handed struct {
-				Msg string
-				PID int
-			}
-			if json.Unmarshal([]byte(line), &handed) == nil && handed.Msg == "handed over" {
-				p.pid = handed.PID
-			}
-		}
+		p.pid = cmp.Or(p.heir(), p.pid)
 		if p.pid == before || drains() == earlier {
 			return fmt.Errorf("nothing has been handed over")
 		}
 		return nil
 	})
 	return before
+}
+
+// heir returns the process that has been handed over to, last; 0 for none.
+func (p *lineage) heir() (pid int) {
+	for line := range strings.Lines(p.log.String()) {
+		var handed struct {
+			Msg string
+			PID int
+		}
+		if json.Unmarshal([]byte(line), &handed) == nil && handed.Msg == "handed over" {
+			pid = handed.PID
+		}
+	}
+	return pid
 }
 
 // wantExit waits until a process has ended with status 0.

@@ -48,12 +48,12 @@ func awaitUpgrades() (signalCh chan os.Signal, stop func()) {
 }
 
 // successionLoop starts a successor whenever a signal comes, and returns when one
-// has taken over, or when ctx ends.
-func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) error {
+// has taken over, true, or when ctx ends.
+func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) (succeeded bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-signalCh:
 		}
 		began := time.Now()
@@ -61,15 +61,17 @@ func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) er
 		pid, err := e.handOver(ctx)
 		if err == nil {
 			e.log.Info("handed over", "pid", pid, "took", time.Since(began).Round(time.Millisecond))
-			return nil
+			return true
 		}
-		if ctx.Err() == nil {
-			e.log.Error("no successor, serving on", "err", err)
+		if ctx.Err() != nil {
+			e.log.Info("no successor, told to stop", "err", err)
+			return false
 		}
 		select { // what came meanwhile meant this one
 		case <-signalCh:
 		default:
 		}
+		e.log.Error("no successor, serving on", "err", err)
 	}
 }
 

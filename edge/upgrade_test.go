@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -441,6 +443,100 @@ func TestStopMiddle(t *testing.T) {
 	close(goCh)
 	slow.wantStatus(200)
 	p.wantExit(first)
+}
+
+// A process that has been told to stop hands nothing over any more, but waits and
+// drains as without.
+func TestStopBeforeUpgrade(t *testing.T) {
+	const delay = 3 * time.Second
+	for _, tt := range []struct {
+		name  string
+		begun bool
+	}{{"a successor is on its way", true}, {"one is asked for", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startLineage(t, serve(t, &headline{id: 1}), "-drain-delay", delay.String(), "-drain-spread", "1s", "-drain-timeout", "1m")
+			first := p.pid
+			t.Cleanup(func() { p.pid = cmp.Or(p.heir(), first) })
+			held := p.poll(10, 1)
+			p.waitHolds(10)
+			if tt.begun {
+				goOn := p.path + ".go"
+				script := "#!/bin/sh\nuntil [ -e " + goOn + " ]; do sleep 0.01; done\nexec " + os.Args[0] + ` "$@"` + "\n"
+				if err := os.Remove(p.path); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(p.path, []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				p.signal(syscall.SIGUSR2)
+				p.waitLog("starting a successor")
+				p.signal(syscall.SIGTERM)
+				p.waitLog("about to drain")
+				if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				p.signal(syscall.SIGTERM)
+				p.waitLog("about to drain")
+				p.signal(syscall.SIGUSR2)
+			}
+			for _, c := range held {
+				c.wantStatus(200)
+				c.wantHeader("Connection", "close")
+				c.wantBody("{}")
+				c.wantClosed()
+			}
+			p.wantExit(first)
+			if waited := p.logged("draining").Sub(p.logged("about to drain")); waited < delay {
+				t.Errorf("it drains after %v, want %v", waited, delay)
+			}
+			if strings.Contains(p.log.String(), "handed over") {
+				t.Error("it has handed over")
+			}
+		})
+	}
+}
+
+// logged returns when a message was logged, first.
+func (p *lineage) logged(message string) time.Time {
+	p.t.Helper()
+	for line := range strings.Lines(p.log.String()) {
+		var record struct {
+			Time time.Time
+			Msg  string
+		}
+		if json.Unmarshal([]byte(line), &record) == nil && record.Msg == message {
+			return record.Time
+		}
+	}
+	p.t.Fatalf("%q is not in the log", message)
+	return time.Time{}
+}
+
+// Who reads in the log that there is no successor may ask for one again.
+func TestUpgradeAskedAgain(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	signalCh := make(chan os.Signal, 1)
+	starts := 0
+	e := &edge{sockets: newSockets(), program: program{path: t.TempDir() + "/none"}}
+	e.log = slog.New(logHook(func(message string) {
+		switch message {
+		case "starting a successor":
+			if starts++; starts == 2 {
+				cancel()
+			}
+		case "no successor, serving on":
+			signalCh <- syscall.SIGUSR2
+		}
+	}))
+	endedCh := make(chan struct{})
+	go func() {
+		e.successionLoop(ctx, signalCh)
+		close(endedCh)
+	}()
+	signalCh <- syscall.SIGUSR2
+	await(t, endedCh, "the second attempt")
 }
 
 // A process that drains for its successor ends at once when it is told to stop.
