@@ -126,12 +126,13 @@ func (e *edge) agree(ctx context.Context, h *handover) error {
 	// From here on it hears of what is published here, and then clients and
 	// publishers may come to it.
 	e.handovers.add(e, h)
+	e.supervisor.mainProcess(h.pid) // before it has anything to say itself
 	if err := h.answer(); err != nil {
+		e.supervisor.mainProcess(os.Getpid())
 		return err
 	}
 	e.successor.Store(true)
 	e.sockets.leaveFiles()
-	e.supervisor.succeeded(h.pid)
 	return nil
 }
 
