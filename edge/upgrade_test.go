@@ -38,8 +38,16 @@ func TestUpgrade(t *testing.T) {
 	slow := p.dial()
 	slow.get("/slow")
 	await(t, startedCh, "the slow request")
+	checker := dial(t, strings.TrimPrefix(p.control, "http://"))
+	checker.get("/healthz")
+	checker.wantAnswer(200, "ok\n")
 
 	before := p.upgrade()
+	checker.get("/healthz") // the service goes on
+	checker.wantStatus(200)
+	checker.wantHeader("Connection", "close")
+	checker.wantBody("ok\n")
+	checker.wantClosed()
 	eventually(t, func() error { // the loops may not have begun to drain
 		idle.get(headlinePath)
 		idle.wantAnswer(200, headlineBody(1))
