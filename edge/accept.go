@@ -150,8 +150,8 @@ func (e *edge) acceptLoop(ln listener) {
 			err = e.admit(nc, ln.secure)
 		}
 		if err != nil {
-			e.unaccepted.seen(e.log, "err", err)
 			e.acceptErrors.Add(1)
+			e.unaccepted.seen(e.log, "err", err)
 			time.Sleep(pause)
 			pause = min(2*pause, longest)
 			continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -152,4 +153,29 @@ func TestZoneIsForgotten(t *testing.T) {
 	}
 	c.get("/")
 	c.wantAnswer(200, "hi /")
+}
+
+// brokenListener fails once, and then is closed.
+type brokenListener struct {
+	net.Listener
+	failed bool
+}
+
+func (ln *brokenListener) Accept() (net.Conn, error) {
+	if ln.failed {
+		return nil, net.ErrClosed
+	}
+	ln.failed = true
+	return nil, unix.EMFILE
+}
+
+// Who reads in the log that a client could not be taken finds it counted.
+func TestAcceptErrorSaid(t *testing.T) {
+	counted := int64(-1)
+	e := new(edge)
+	e.log = slog.New(logHook(func(string) { counted = e.acceptErrors.Load() }))
+	e.acceptLoop(listener{Listener: new(brokenListener)})
+	if counted != 1 {
+		t.Errorf("%d errors are counted when it is said, want 1", counted)
+	}
 }

@@ -234,8 +234,8 @@ func (e *edge) recover() {
 	e.doubt((*fanout.Shard).DoubtAll)
 }
 
-// healthz says whether the edge serves: 503 when it drains, or when a loop has
-// not come round for a while.
+// healthz says whether the edge serves: 503 when it leaves for good, or when a loop
+// has not come round for a while. Where there is a successor the service goes on.
 func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 	say := func(code int, line string) {
 		typ := plainText
@@ -244,7 +244,7 @@ func (e *edge) healthz(w http.ResponseWriter, r *http.Request) {
 		}
 		reply(w, code, typ, line)
 	}
-	if e.leaving.Load() || e.draining.Load() {
+	if (e.leaving.Load() || e.draining.Load()) && !e.successor.Load() {
 		say(http.StatusServiceUnavailable, "draining")
 		return
 	}

@@ -35,8 +35,8 @@ func (e *edge) drain(ctx context.Context) {
 	}
 	began, clients := time.Now(), e.connections.Load()
 	spread := min(e.cfg.DrainSpread, e.cfg.DrainTimeout/2)
-	e.log.Info("draining", "clients", clients, "held", e.held(), "spread", spread, "timeout", e.cfg.DrainTimeout)
 	e.draining.Store(true)
+	e.log.Info("draining", "clients", clients, "held", e.held(), "spread", spread, "timeout", e.cfg.DrainTimeout)
 	e.connections.Add(1) // so that the last one is not missed between these lines
 	for _, l := range e.loops {
 		l.post(func() { l.drain(began.Add(spread)) })

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -312,5 +313,23 @@ func TestDrainBehindMessage(t *testing.T) {
 		c.wantChunk("z")
 		c.wantChunk("")
 		c.wantClosed()
+	}
+}
+
+// Who reads in the log that the edge drains finds it so.
+func TestDrainSaid(t *testing.T) {
+	said := false
+	e := &edge{cfg: new(Config), emptyCh: make(chan struct{})}
+	e.log = slog.New(logHook(func(message string) {
+		if message == "draining" {
+			said = true
+			if !e.draining.Load() {
+				t.Error("it does not when it is said")
+			}
+		}
+	}))
+	e.drain(t.Context())
+	if !said {
+		t.Error("it is not said")
 	}
 }

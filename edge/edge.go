@@ -65,11 +65,13 @@ type edge struct {
 	limited      [limitCount]atomic.Int64 // what ran into a limit
 	unaccepted   trouble
 	crowded      trouble
+	untaken      trouble
 	cutSlow      atomic.Int64 // clients of streams cut off because they were slow
 	brokenOff    atomic.Int64 // answers and streams broken off because the origin failed
 	shedMessages atomic.Int64 // messages that slow clients of streams did not get
 	unfiltered   atomic.Int64 // items skipped because a filter failed
 	localItems   atomic.Int64 // items that NATS did not take: for this edge's clients only
+	untakenItems atomic.Int64 // items that another process of a hand-over did not take in time
 	controlConns atomic.Int64 // connections to the control endpoint now
 	successor    atomic.Bool  // one has taken over
 	leaving      atomic.Bool  // told to stop, or expelled
@@ -89,6 +91,7 @@ func newEdge(cfg *Config, log *slog.Logger) (*edge, error) {
 		sources:    newSources(&cfg.Limits, log),
 		unaccepted: trouble{what: "cannot take a client, trying again"},
 		crowded:    trouble{what: "clients are turned away"},
+		untaken:    trouble{what: "the other process of a hand-over does not take what is published here"},
 		emptyCh:    make(chan struct{}),
 		expelledCh: make(chan error, 1),
 		origin: upstream.NewClient(upstream.Config{
@@ -177,15 +180,20 @@ func (e *edge) run(ctx context.Context) error {
 
 	// In the order in which they end.
 	var group actors.Group
-	successionCtx, endSuccession := context.WithCancel(context.Background())
-	group.Add(func() error { return e.successionLoop(successionCtx, upgradeCh) }, func(error) { endSuccession() })
+	endedCh := make(chan struct{})
+	successionCtx, endSuccession := context.WithCancel(ctx) // who is told to stop hands nothing over
+	group.Add(func() error {
+		if !e.successionLoop(successionCtx, upgradeCh) {
+			<-endedCh // it ends for another reason, not before its time
+		}
+		return nil
+	}, func(error) { endSuccession() })
 	for _, ln := range clients {
 		for range acceptors {
 			group.Add(func() error { e.acceptLoop(ln); return nil }, func(error) { ln.Close() })
 		}
 	}
 	zeroCtx, endZeroMQ := context.WithCancel(context.Background())
-	endedCh := make(chan struct{})
 	group.Add(func() error { return e.awaitEnd(ctx, endedCh) }, func(error) {
 		// The listeners are closed. Publishes go on reaching those who hold
 		// until they have left: from the successor, if there is one.
@@ -194,6 +202,7 @@ func (e *edge) run(ctx context.Context) error {
 			endZeroMQ()
 		}
 		e.drain(ctx)
+		e.awaitPredecessor(ctx)
 		e.endControl(server) // while what is published still reaches the other edges
 		close(endedCh)
 	})

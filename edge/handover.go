@@ -31,7 +31,7 @@ var handoverNames = []string{"to-predecessor", "from-predecessor"}
 
 var (
 	errTooMuch  = errors.New("more than a publish has")
-	errHandover = errors.New("the other process of the hand-over does not answer")
+	errHandover = errors.New("the other process of the hand-over does not answer in time")
 )
 
 // handover connects a process with the one that succeeds it, as long as both run.
@@ -48,8 +48,9 @@ type handover struct {
 	in     net.Conn
 	goneCh chan struct{} // closed when it has ended
 
-	mu  sync.Mutex // out
-	out net.Conn   // nil when it is broken
+	out    net.Conn
+	turnCh chan struct{} // holds one while somebody asks, who alone may touch rest
+	rest   []byte        // of the question without an answer, to be sent; nil when there is none
 }
 
 // newHandover makes a hand-over, and the sockets of the other process, which the
@@ -77,6 +78,7 @@ func newHandover() (h *handover, theirs []*os.File, err error) {
 
 // open makes connections of the two sockets, of which it keeps duplicates.
 func (h *handover) open(out, in *os.File) error {
+	h.turnCh = make(chan struct{}, 1)
 	var err error
 	if h.out, err = net.FileConn(out); err != nil {
 		return fmt.Errorf("open hand-over: %w", err)
@@ -94,26 +96,48 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-// tell puts a question and waits until it has been answered. Safe from any
-// goroutine; after an error there are no more.
-func (h *handover) tell(question []byte) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.out == nil {
-		return errHandover
+// tell puts a question and waits until it has been answered. errHandover is that
+// this takes longer than within; the other process may hear it nevertheless, and
+// until it has answered there is no other question. Safe from any goroutine.
+func (h *handover) tell(question []byte, within time.Duration) error {
+	deadline := time.Now().Add(within)
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case h.turnCh <- struct{}{}:
+	case <-timer.C:
+		return fmt.Errorf("tell process %d: %w", h.pid, errHandover)
 	}
-	_ = h.out.SetDeadline(time.Now().Add(handoverTimeout))
-	message := append(binary.BigEndian.AppendUint32(nil, uint32(len(question))), question...)
-	_, err := h.out.Write(message)
+	defer func() { <-h.turnCh }()
+	_ = h.out.SetDeadline(deadline)
+	err := h.settle()
 	if err == nil {
-		_, err = io.ReadFull(h.out, message[:1])
+		h.rest = append(binary.BigEndian.AppendUint32(nil, uint32(len(question))), question...)
+		err = h.settle()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errHandover
 	}
 	if err != nil {
-		h.out.Close()
-		h.out = nil
 		return fmt.Errorf("tell process %d: %w", h.pid, err)
 	}
 	return nil
+}
+
+// settle brings the question that was put last to its answer, if it has none.
+func (h *handover) settle() error {
+	if h.rest == nil {
+		return nil
+	}
+	n, err := h.out.Write(h.rest)
+	h.rest = h.rest[n:]
+	if err == nil {
+		_, err = io.ReadFull(h.out, make([]byte, 1))
+	}
+	if err == nil {
+		h.rest = nil
+	}
+	return err
 }
 
 // hear waits for a question. io.EOF is the end of the other process.
@@ -137,15 +161,13 @@ func (h *handover) answer() error {
 	return err
 }
 
-// close ends the hand-over, and with it hear and tell.
+// close ends the hand-over, and with it hear and tell: one that has been answered
+// returns that still.
 func (h *handover) close() {
 	h.in.Close()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.out != nil {
-		h.out.Close()
-		h.out = nil
-	}
+	h.turnCh <- struct{}{}
+	h.out.Close()
+	<-h.turnCh
 }
 
 // handovers are the hand-overs that have been agreed on: with the predecessor and
@@ -224,20 +246,20 @@ func (e *edge) told(body []byte, by *handover) {
 	for _, item := range items {
 		e.publishItem(item)
 	}
-	if err := e.tell(items, by); err != nil {
-		e.log.Warn("items did not reach all processes of a hand-over", "err", err)
-	}
+	_ = e.tell(items, by)
 }
 
 // tell gives items that were published here to the other processes of hand-overs,
-// but for the one that has told them. It waits until they have them. An error is
-// that one of them does not answer; that it has ended is none, for then it has no
-// clients any more.
+// but for the one that has told them. It waits until they have them. An error, which
+// is logged and counted, is that one of them does not answer in time; that it has
+// ended is none, for then it has no clients any more.
 func (e *edge) tell(items []grip.Item, but *handover) error {
 	var errs []error
 	for _, h := range e.handovers.others(but) {
-		err := h.tell(grip.AppendItems(nil, items))
-		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errHandover) {
+		err := h.tell(grip.AppendItems(nil, items), handoverTimeout)
+		if errors.Is(err, errHandover) {
+			e.untakenItems.Add(int64(len(items)))
+			e.untaken.seen(e.log, "pid", h.pid)
 			errs = append(errs, err)
 		}
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // pairedHandover returns both sides of a hand-over, until the end of the test.
@@ -35,7 +37,7 @@ func TestHandover(t *testing.T) {
 	for _, side := range []*handover{ours, theirs} {
 		go func() {
 			for _, q := range questions {
-				if err := side.tell([]byte(q)); err != nil {
+				if err := side.tell([]byte(q), patience); err != nil {
 					errCh <- err
 					return
 				}
@@ -72,7 +74,7 @@ func TestHandoverEnds(t *testing.T) {
 	t.Run("before the answer", func(t *testing.T) {
 		ours, theirs := pairedHandover(t)
 		toldCh := make(chan error, 1)
-		go func() { toldCh <- ours.tell([]byte("question")) }()
+		go func() { toldCh <- ours.tell([]byte("question"), patience) }()
 		if _, err := theirs.hear(); err != nil {
 			t.Fatal(err)
 		}
@@ -80,8 +82,8 @@ func TestHandoverEnds(t *testing.T) {
 		if err := await(t, toldCh, "the end of the question"); !errors.Is(err, io.EOF) {
 			t.Errorf("tell: %v, want EOF", err)
 		}
-		if err := ours.tell(nil); !errors.Is(err, errHandover) {
-			t.Errorf("tell after that: %v, want %v", err, errHandover)
+		if err := ours.tell(nil, patience); err == nil || errors.Is(err, errHandover) {
+			t.Errorf("tell after that: %v, want an error that says it has ended", err)
 		}
 		if _, err := ours.hear(); !errors.Is(err, io.EOF) {
 			t.Errorf("hear: %v, want EOF", err)
@@ -102,8 +104,69 @@ func TestHandoverEnds(t *testing.T) {
 		if _, err := ours.hear(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("hear: %v, want %v", err, net.ErrClosed)
 		}
-		if err := ours.tell(nil); !errors.Is(err, errHandover) {
-			t.Errorf("tell: %v, want %v", err, errHandover)
+		if err := ours.tell(nil, patience); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("tell: %v, want %v", err, net.ErrClosed)
 		}
 	})
+}
+
+// A question that is not answered in time, though it was sent in part only, is no end:
+// what is asked later is answered after it.
+func TestHandoverLateAnswer(t *testing.T) {
+	ours, theirs := pairedHandover(t)
+	long := strings.Repeat("long", 1<<20) // more than the sockets hold
+	for range 2 {                         // and nothing is put behind it
+		if err := ours.tell([]byte(long), 50*time.Millisecond); !errors.Is(err, errHandover) {
+			t.Fatalf("tell: %v, want %v", err, errHandover)
+		}
+	}
+	toldCh := make(chan error, 2)
+	for range cap(toldCh) {
+		go func() { toldCh <- ours.tell([]byte("next"), patience) }()
+	}
+	for _, want := range []string{long, "next", "next"} {
+		if got, err := theirs.hear(); err != nil || string(got) != want {
+			t.Fatalf("heard %s, %v, want %s", brief(string(got)), err, brief(want))
+		}
+		if err := theirs.answer(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range cap(toldCh) {
+		if err := await(t, toldCh, "the answer"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What the other process has answered counts, though it ends with that: a successor
+// of one that has no clients.
+func TestHandoverLastAnswer(t *testing.T) {
+	for range 500 {
+		ours, files, err := newHandover()
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := new(handover)
+		err = theirs.open(files[0], files[1])
+		closeFiles(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &edge{log: slog.New(slog.DiscardHandler)}
+		e.handovers.add(e, ours)
+		toldCh := make(chan error, 1)
+		go func() { toldCh <- ours.tell(nil, patience) }()
+		if _, err := theirs.hear(); err != nil {
+			t.Fatal(err)
+		}
+		if err := theirs.answer(); err != nil {
+			t.Fatal(err)
+		}
+		theirs.close()
+		if err := await(t, toldCh, "the answer"); err != nil {
+			t.Fatalf("tell: %v though it was answered", err)
+		}
+		e.handovers.close()
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -127,21 +128,27 @@ func (p *lineage) upgrade() (before int) {
 		p.t.Fatalf("the successor says %+v, want %+v", at, p.at)
 	}
 	eventually(p.t, func() error {
-		for line := range strings.Lines(p.log.String()) {
-			var handed struct {
-				Msg string
-				PID int
-			}
-			if json.Unmarshal([]byte(line), &handed) == nil && handed.Msg == "handed over" {
-				p.pid = handed.PID
-			}
-		}
+		p.pid = cmp.Or(p.heir(), p.pid)
 		if p.pid == before || drains() == earlier {
 			return fmt.Errorf("nothing has been handed over")
 		}
 		return nil
 	})
 	return before
+}
+
+// heir returns the process that has been handed over to, last; 0 for none.
+func (p *lineage) heir() (pid int) {
+	for line := range strings.Lines(p.log.String()) {
+		var handed struct {
+			Msg string
+			PID int
+		}
+		if json.Unmarshal([]byte(line), &handed) == nil && handed.Msg == "handed over" {
+			pid = handed.PID
+		}
+	}
+	return pid
 }
 
 // wantExit waits until a process has ended with status 0.
@@ -156,4 +163,28 @@ func (p *lineage) wantExit(pid int) {
 	if status := await(p.t, exitCh, "the end of a process"); !status.Exited() || status.ExitStatus() != 0 {
 		p.t.Errorf("process %d ended with %#x", pid, status)
 	}
+}
+
+// freeze stops a process, until SIGCONT, with all its threads.
+func freeze(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range threads {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(string(text), ") T ") {
+				return fmt.Errorf("a thread goes on: %s", text)
+			}
+		}
+		return nil
+	})
 }

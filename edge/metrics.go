@@ -158,6 +158,7 @@ func (m *metrics) drops() {
 		{"item", "nats_not_sent", e.localItems.Load},
 		{"item", "nats_too_fast", func() int64 { n, _ := e.lostOnBus(); return n }},
 		{"item", "nats_malformed", func() int64 { _, n := e.lostOnBus(); return n }},
+		{"item", "handover_not_taken", e.untakenItems.Load},
 		{"publish", "refused", m.refusedPublishes.Load},
 		{"line", "access_log", func() int64 { return e.accessLog.dropped() }},
 	} {

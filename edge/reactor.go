@@ -64,6 +64,7 @@ func (e *edge) tickLoop(stopCh <-chan struct{}) {
 				e.sources.sweep()
 				e.unaccepted.sweep(e.log, now)
 				e.crowded.sweep(e.log, now)
+				e.untaken.sweep(e.log, now)
 			}
 		}
 	}

@@ -154,6 +154,18 @@ func (l *edgeLog) String() string {
 	return l.text.String()
 }
 
+// logHook is a log that is only called with each message.
+type logHook func(message string)
+
+// The methods of slog.Handler.
+func (h logHook) Enabled(context.Context, slog.Level) bool { return true }
+func (h logHook) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h logHook) WithGroup(string) slog.Handler            { return h }
+func (h logHook) Handle(_ context.Context, r slog.Record) error {
+	h(r.Message)
+	return nil
+}
+
 // serve starts an HTTP origin and returns its host:port.
 func serve(t testing.TB, handler http.Handler) string {
 	t.Helper()

@@ -48,12 +48,12 @@ func awaitUpgrades() (signalCh chan os.Signal, stop func()) {
 }
 
 // successionLoop starts a successor whenever a signal comes, and returns when one
-// has taken over, or when ctx ends.
-func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) error {
+// has taken over, true, or when ctx ends.
+func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) (succeeded bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-signalCh:
 		}
 		began := time.Now()
@@ -61,15 +61,17 @@ func (e *edge) successionLoop(ctx context.Context, signalCh <-chan os.Signal) er
 		pid, err := e.handOver(ctx)
 		if err == nil {
 			e.log.Info("handed over", "pid", pid, "took", time.Since(began).Round(time.Millisecond))
-			return nil
+			return true
 		}
-		if ctx.Err() == nil {
-			e.log.Error("no successor, serving on", "err", err)
+		if ctx.Err() != nil {
+			e.log.Info("no successor, told to stop", "err", err)
+			return false
 		}
 		select { // what came meanwhile meant this one
 		case <-signalCh:
 		default:
 		}
+		e.log.Error("no successor, serving on", "err", err)
 	}
 }
 
@@ -124,12 +126,13 @@ func (e *edge) agree(ctx context.Context, h *handover) error {
 	// From here on it hears of what is published here, and then clients and
 	// publishers may come to it.
 	e.handovers.add(e, h)
+	e.supervisor.mainProcess(h.pid) // before it has anything to say itself
 	if err := h.answer(); err != nil {
+		e.supervisor.mainProcess(os.Getpid())
 		return err
 	}
 	e.successor.Store(true)
 	e.sockets.leaveFiles()
-	e.supervisor.succeeded(h.pid)
 	return nil
 }
 
@@ -163,11 +166,31 @@ func (e *edge) takeOver() error {
 		return nil
 	}
 	e.handovers.add(e, h)
-	if err := h.tell(nil); err != nil {
+	if err := h.tell(nil, handoverTimeout); err != nil {
 		if os.Getppid() == h.pid {
 			return fmt.Errorf("take over: %w", err)
 		}
 		e.log.Warn("the predecessor has ended without handing over", "pid", h.pid, "err", err)
 	}
 	return nil
+}
+
+// awaitPredecessor waits in a process that has a successor until its predecessor has
+// ended, or ctx: what is published to one of those two reaches the other through
+// this one, and so does the name in the cluster.
+func (e *edge) awaitPredecessor(ctx context.Context) {
+	h := e.sockets.predecessor
+	if h == nil || !e.successor.Load() {
+		return
+	}
+	select {
+	case <-h.goneCh:
+		return
+	default:
+	}
+	e.log.Info("waiting for the predecessor to end", "pid", h.pid)
+	select {
+	case <-h.goneCh:
+	case <-ctx.Done():
+	}
 }

@@ -62,8 +62,8 @@ func (s supervisor) reloading() {
 	s.say(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// succeeded says that another process is the main one from here on.
-func (s supervisor) succeeded(pid int) { s.say("MAINPID=" + strconv.Itoa(pid)) }
+// mainProcess says which process is the main one from here on.
+func (s supervisor) mainProcess(pid int) { s.say("MAINPID=" + strconv.Itoa(pid)) }
 
 // superviseLoop tells the supervisor what the edge does, until ctx ends: a status
 // for people, and a sign of life as long as every loop comes round.

@@ -85,6 +85,43 @@ func TestSupervisor(t *testing.T) {
 	p.wantExit(p.pid)
 }
 
+// A successor is the main process before it can say anything; and not any more if it
+// does not take over.
+func TestMainProcess(t *testing.T) {
+	const pid = 1 << 30 // of nobody
+	m := newManager(t)
+	t.Setenv("NOTIFY_SOCKET", m.path)
+	r := newRig(t, http.HandlerFunc(hi))
+	m.wantMatch("READY=1")
+
+	ours, theirs := pairedHandover(t)
+	ours.pid = pid
+	if _, err := theirs.out.Write(make([]byte, 4)); err != nil { // it is ready
+		t.Fatal(err)
+	}
+	theirs.close()
+	if err := r.edge.agree(t.Context(), ours); err == nil {
+		t.Error("a process that has ended is a successor")
+	}
+	ours.close()
+	m.wantMatch("MAINPID=" + strconv.Itoa(pid))
+	m.wantMatch("MAINPID=" + strconv.Itoa(os.Getpid()))
+
+	ours, theirs = pairedHandover(t)
+	ours.pid = pid
+	agreedCh := make(chan error, 1)
+	go func() { agreedCh <- r.edge.agree(t.Context(), ours) }()
+	if err := theirs.tell(nil, patience); err != nil {
+		t.Fatal(err)
+	}
+	r.edge.supervisor.ready() // as the successor is now
+	if err := await(t, agreedCh, "the hand-over"); err != nil {
+		t.Fatal(err)
+	}
+	m.wantMatch("MAINPID=" + strconv.Itoa(pid))
+	m.wantMatch("READY=1")
+}
+
 // An edge of which a loop hangs gives no sign of life.
 func TestHangingLoop(t *testing.T) {
 	m := newManager(t)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -45,8 +47,16 @@ func TestUpgrade(t *testing.T) {
 	slow := p.dial()
 	slow.get("/slow")
 	await(t, startedCh, "the slow request")
+	checker := dial(t, strings.TrimPrefix(p.control, "http://"))
+	checker.get("/healthz")
+	checker.wantAnswer(200, "ok\n")
 
 	before := p.upgrade()
+	checker.get("/healthz") // the service goes on
+	checker.wantStatus(200)
+	checker.wantHeader("Connection", "close")
+	checker.wantBody("ok\n")
+	checker.wantClosed()
 	eventually(t, func() error { // the loops may not have begun to drain
 		idle.get(headlinePath)
 		idle.wantAnswer(200, headlineBody(1))
@@ -139,6 +149,99 @@ func TestPublishDuringUpgrade(t *testing.T) {
 			p.wantExit(before)
 		})
 	}
+}
+
+// While the other process does not take what is published, the publisher is warned,
+// and so is who reads the log. When it goes on, so does the hand-over.
+func TestPublishToStuckProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		toSuccess bool
+	}{{"to the successor", true}, {"to the predecessor", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			startedCh, goCh := make(chan struct{}), make(chan struct{})
+			h := &headline{id: 1}
+			p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), "-drain-timeout", "2m", "-drain-spread", "0s")
+			slow := p.dial()
+			slow.get("/slow")
+			await(t, startedCh, "the slow request")
+			var publishers []*client
+			for range 2 {
+				publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+				publisher.get("/healthz")
+				publisher.wantAnswer(200, "ok\n")
+				publishers = append(publishers, publisher)
+			}
+			before := p.upgrade()
+			fresh := p.dial()
+			fresh.get(pollPath(1))
+			p.waitHolds(1)
+			stuck := p.pid
+			if tt.toSuccess {
+				stuck = before
+			}
+			publish := func() (warning string) {
+				it := headlineItem(h.change())
+				if tt.toSuccess {
+					_, warning = p.publishWarned(it)
+					return warning
+				}
+				warning = publishers[0].publishLast(it)
+				publishers = publishers[1:]
+				return warning
+			}
+
+			t.Cleanup(func() {
+				if t.Failed() {
+					_ = syscall.Kill(before, syscall.SIGKILL)
+				}
+			})
+			freeze(t, stuck)
+			if warning := publish(); !strings.Contains(warning, fmt.Sprintf("process %d", stuck)) {
+				t.Errorf("warning %q, want one that names process %d", warning, stuck)
+			}
+			p.waitLog(`"level":"WARN"`, "does not take what is published", fmt.Sprintf(`"pid":%d`, stuck))
+			if tt.toSuccess {
+				p.waitMetric(`marquee_drops_total{reason="handover_not_taken",what="item"}`, 1)
+			}
+			if err := syscall.Kill(stuck, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			fresh.get(pollPath(2))
+			p.waitHolds(1)
+			if warning := publish(); warning != "" {
+				t.Errorf("warning %q although the process goes on", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(3))
+			close(goCh)
+			slow.wantStatus(200)
+			p.wantExit(before)
+			if log := p.log.String(); strings.Count(log, "the other process of a hand-over has ended") > 1 {
+				t.Error("it is said to have ended before it has")
+			}
+		})
+	}
+}
+
+// publishLast publishes over a connection to a process that has a successor, and
+// returns the warning.
+func (c *client) publishLast(items ...grip.Item) (warning string) {
+	c.t.Helper()
+	body := grip.AppendItems(nil, items)
+	c.send(fmt.Sprintf("POST /publish/ HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	c.wantStatus(200)
+	c.wantHeader("Connection", "close")
+	said, err := c.readBody(200)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.wantClosed()
+	var answer published
+	if err := json.Unmarshal([]byte(said), &answer); err != nil || answer.Message != "Published" {
+		c.t.Fatalf("the publisher is told %q, %v", said, err)
+	}
+	return answer.Warning
 }
 
 // A publisher who goes on over the same connection is not cut off, however soon the
@@ -299,6 +402,186 @@ func TestUpgradeInRow(t *testing.T) {
 	for _, pid := range before {
 		p.wantExit(pid)
 	}
+}
+
+// A process that nobody is left in stays as long as its predecessor: what is published
+// to those before and behind it goes through it, and so does the name in the cluster.
+func TestMiddleEndsFirst(t *testing.T) {
+	const clients = 1000
+	for _, tt := range []struct {
+		name      string
+		clustered bool
+	}{{"alone", false}, {"in a cluster", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			startedCh, goCh := make(chan struct{}), make(chan struct{})
+			h := &headline{id: 1}
+			args := []string{"-share-all", "-drain-timeout", "2m", "-drain-spread", "1m"}
+			if tt.clustered {
+				args = append(args, "-nats", "nats://"+startNATS(t, server.Options{}).address(), "-name", "east")
+			}
+			p := startLineage(t, serve(t, slowly(h, startedCh, goCh)), args...)
+			slow := p.dial()
+			slow.get("/slow")
+			await(t, startedCh, "the slow request")
+			held := p.poll(clients, 1)
+			p.waitHolds(clients)
+			publisher := dial(t, strings.TrimPrefix(p.control, "http://"))
+			publisher.get("/healthz")
+			publisher.wantAnswer(200, "ok\n")
+
+			first := p.upgrade()
+			middle := p.upgrade()
+			p.waitLog(`"msg":"waiting for the predecessor to end"`, fmt.Sprintf(`"pid":%d`, first))
+			fresh := p.poll(1, 1)[0]
+			p.waitHolds(1)
+			if _, warning := p.publishWarned(headlineItem(h.change())); warning != "" {
+				t.Errorf("warning %q to who publishes to the last", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(2))
+			items := 0
+			for _, c := range held {
+				c.wantStatus(200)
+				if body, err := c.readBody(200); err != nil {
+					t.Fatal(err)
+				} else if body == headlineBody(2) {
+					items++
+				}
+			}
+			if items == 0 {
+				t.Error("nobody who held in the first was given the item")
+			}
+			fresh.get(pollPath(2))
+			p.waitHolds(1)
+			if warning := publisher.publishLast(headlineItem(h.change())); warning != "" {
+				t.Errorf("warning %q to who publishes to the first", warning)
+			}
+			fresh.wantAnswer(200, headlineBody(3))
+			close(goCh)
+			slow.wantStatus(200)
+			p.wantExit(first)
+			p.wantExit(middle)
+			fresh.leave()
+			p.wantExit(p.upgrade()) // the name's claim has not ended the process
+		})
+	}
+}
+
+// Nobody waits for the predecessor of a process that is told to stop.
+func TestStopMiddle(t *testing.T) {
+	startedCh, goCh := make(chan struct{}), make(chan struct{})
+	p := startLineage(t, serve(t, slowly(http.HandlerFunc(hi), startedCh, goCh)), "-drain-timeout", "10m")
+	slow := p.dial()
+	slow.get("/slow")
+	await(t, startedCh, "the slow request")
+	first := p.upgrade()
+	middle := p.upgrade()
+	p.waitLog(`"msg":"waiting for the predecessor to end"`)
+	if err := syscall.Kill(middle, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { // it is the child of the first, who waits for it
+		if syscall.Kill(middle, 0) == nil {
+			return fmt.Errorf("process %d still runs", middle)
+		}
+		return nil
+	})
+	close(goCh)
+	slow.wantStatus(200)
+	p.wantExit(first)
+}
+
+// A process that has been told to stop hands nothing over any more, but waits and
+// drains as without.
+func TestStopBeforeUpgrade(t *testing.T) {
+	const delay = 3 * time.Second
+	for _, tt := range []struct {
+		name  string
+		begun bool
+	}{{"a successor is on its way", true}, {"one is asked for", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startLineage(t, serve(t, &headline{id: 1}), "-drain-delay", delay.String(), "-drain-spread", "1s", "-drain-timeout", "1m")
+			first := p.pid
+			t.Cleanup(func() { p.pid = cmp.Or(p.heir(), first) })
+			held := p.poll(10, 1)
+			p.waitHolds(10)
+			if tt.begun {
+				goOn := p.path + ".go"
+				script := "#!/bin/sh\nuntil [ -e " + goOn + " ]; do sleep 0.01; done\nexec " + os.Args[0] + ` "$@"` + "\n"
+				if err := os.Remove(p.path); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(p.path, []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				p.signal(syscall.SIGUSR2)
+				p.waitLog("starting a successor")
+				p.signal(syscall.SIGTERM)
+				p.waitLog("about to drain")
+				if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				p.signal(syscall.SIGTERM)
+				p.waitLog("about to drain")
+				p.signal(syscall.SIGUSR2)
+			}
+			for _, c := range held {
+				c.wantStatus(200)
+				c.wantHeader("Connection", "close")
+				c.wantBody("{}")
+				c.wantClosed()
+			}
+			p.wantExit(first)
+			if waited := p.logged("draining").Sub(p.logged("about to drain")); waited < delay {
+				t.Errorf("it drains after %v, want %v", waited, delay)
+			}
+			if strings.Contains(p.log.String(), "handed over") {
+				t.Error("it has handed over")
+			}
+		})
+	}
+}
+
+// logged returns when a message was logged, first.
+func (p *lineage) logged(message string) time.Time {
+	p.t.Helper()
+	for line := range strings.Lines(p.log.String()) {
+		var record struct {
+			Time time.Time
+			Msg  string
+		}
+		if json.Unmarshal([]byte(line), &record) == nil && record.Msg == message {
+			return record.Time
+		}
+	}
+	p.t.Fatalf("%q is not in the log", message)
+	return time.Time{}
+}
+
+// Who reads in the log that there is no successor may ask for one again.
+func TestUpgradeAskedAgain(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	signalCh := make(chan os.Signal, 1)
+	starts := 0
+	e := &edge{sockets: newSockets(), program: program{path: t.TempDir() + "/none"}}
+	e.log = slog.New(logHook(func(message string) {
+		switch message {
+		case "starting a successor":
+			if starts++; starts == 2 {
+				cancel()
+			}
+		case "no successor, serving on":
+			signalCh <- syscall.SIGUSR2
+		}
+	}))
+	endedCh := make(chan struct{})
+	go func() {
+		e.successionLoop(ctx, signalCh)
+		close(endedCh)
+	}()
+	signalCh <- syscall.SIGUSR2
+	await(t, endedCh, "the second attempt")
 }
 
 // A process that drains for its successor ends at once when it is told to stop.
@@ -505,7 +788,7 @@ func TestZeroMQSubOfBoth(t *testing.T) {
 
 	ours, theirs := pairedHandover(t)
 	toldCh := make(chan error, 1)
-	go func() { toldCh <- theirs.tell(nil) }()
+	go func() { toldCh <- theirs.tell(nil, patience) }()
 	if err := r.edge.agree(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
@@ -517,7 +800,7 @@ func TestZeroMQSubOfBoth(t *testing.T) {
 	z.send("headline-value", "junk")
 	r.waitLog("message skipped")
 	r.wantDelivered(0)
-	if err := theirs.tell([]byte(`{"items": [{"channel": "headline-value", ` + item[1:] + `]}`)); err != nil {
+	if err := theirs.tell([]byte(`{"items": [{"channel": "headline-value", ` + item[1:] + `]}`), patience); err != nil {
 		t.Fatal(err)
 	}
 	held[0].wantAnswer(200, "new")
