@@ -800,7 +800,7 @@ func TestZeroMQSubOfBoth(t *testing.T) {
 	z.send("headline-value", "junk")
 	r.waitLog("message skipped")
 	r.wantDelivered(0)
-	if err := theirs.tell([]byte(`{"items": [{"channel": "headline-value", ` + item[1:] + `]}`), patience); err != nil {
+	if err := theirs.tell([]byte(`{"items": [{"channel": "headline-value", `+item[1:]+`]}`), patience); err != nil {
 		t.Fatal(err)
 	}
 	held[0].wantAnswer(200, "new")
