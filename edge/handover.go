@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ const (
 	// handoverTimeout is how long the other process may take to take what it is
 	// told: as long as its loops have no room for more items.
 	handoverTimeout = 5 * time.Second
+	// latePatience is how long it may take when it has taken too long before, so that
+	// one that hangs does not hold up who publishes here each time.
+	latePatience = 50 * time.Millisecond
 	// maxTold bounds what one process tells the other at once, in bytes: a
 	// publish, of whose bodies each byte may have become six in JSON.
 	maxTold = 8 * maxPublish
@@ -51,6 +55,7 @@ type handover struct {
 	out    net.Conn
 	turnCh chan struct{} // holds one while somebody asks, who alone may touch rest
 	rest   []byte        // of the question without an answer, to be sent; nil when there is none
+	late   atomic.Bool   // the answer has not come in time, nor since
 }
 
 // newHandover makes a hand-over, and the sockets of the other process, which the
@@ -98,8 +103,12 @@ func closeFiles(files []*os.File) {
 
 // tell puts a question and waits until it has been answered. errHandover is that
 // this takes longer than within; the other process may hear it nevertheless, and
-// until it has answered there is no other question. Safe from any goroutine.
+// until it has answered there is no other question, and less time. Safe from any
+// goroutine.
 func (h *handover) tell(question []byte, within time.Duration) error {
+	if h.late.Load() {
+		within = min(within, latePatience)
+	}
 	deadline := time.Now().Add(within)
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -115,7 +124,8 @@ func (h *handover) tell(question []byte, within time.Duration) error {
 		h.rest = append(binary.BigEndian.AppendUint32(nil, uint32(len(question))), question...)
 		err = h.settle()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if h.late.Store(late); late {
 		err = errHandover
 	}
 	if err != nil {

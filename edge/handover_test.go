@@ -170,3 +170,27 @@ func TestHandoverLastAnswer(t *testing.T) {
 		e.handovers.close()
 	}
 }
+
+// One that has not answered in time is not waited for again as long, until it has.
+func TestHandoverLate(t *testing.T) {
+	ours, theirs := pairedHandover(t)
+	if err := ours.tell([]byte("1"), time.Millisecond); !errors.Is(err, errHandover) {
+		t.Fatalf("error %v of who does not answer, want %v", err, errHandover)
+	}
+	errCh := make(chan error, 1)
+	go func() { errCh <- ours.tell([]byte("2"), time.Hour) }()
+	if err := await(t, errCh, "the next question"); !errors.Is(err, errHandover) {
+		t.Fatalf("error %v of who does not answer again, want %v", err, errHandover)
+	}
+	go func() {
+		for {
+			if _, err := theirs.hear(); err != nil || theirs.answer() != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, func() error { return ours.tell([]byte("3"), patience) })
+	if ours.late.Load() {
+		t.Error("it counts as late when it has answered")
+	}
+}

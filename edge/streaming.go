@@ -47,7 +47,8 @@ func (c *conn) sendOpening() {
 func (c *conn) Append(p *fanout.Piece) fanout.Outcome {
 	outcome := c.append(p)
 	if c.due > 0 && c.state == streaming {
-		if c.due--; c.due == 0 {
+		// Behind a fragment the rest is to come, unless that was the last one.
+		if c.due--; c.due == 0 && (!p.Fragment() || c.stream.state == following) {
 			c.ends(endDrain)
 			c.Finish()
 		}

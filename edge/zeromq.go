@@ -45,10 +45,9 @@ func (e *edge) openZeroMQ(ctx context.Context) error {
 	if z.inputs() {
 		e.inputs, err = zmq.Listen(ctx, zmq.Config{
 			Pull: z.Pull, Sub: z.Sub, SubConnect: z.SubConnect, Rep: z.Rep, Log: e.log,
-			Publish:    e.publishItems,
-			PublishSub: e.publishSubscribed,
-			Recover:    e.recover,
-			Conns:      t.alive,
+			Publish: e.publishItems,
+			Recover: e.recover,
+			Conns:   t.alive,
 			Inherited: zmq.Listeners{
 				Pull: e.sockets.inherited(zmqPullSocket),
 				Sub:  e.sockets.inherited(zmqSubSocket),
@@ -91,14 +90,6 @@ func (e *edge) publishItems(items []grip.Item) {
 		e.publishItem(item)
 	}
 	e.passOn(items)
-}
-
-// publishSubscribed is publishItems for what comes by the SUB. A successor gets the
-// same: a publisher that the edge connects to has both connected to it for a moment.
-func (e *edge) publishSubscribed(items []grip.Item) {
-	if len(e.handovers.others(e.sockets.predecessor)) == 0 {
-		e.publishItems(items)
-	}
 }
 
 // subscribeForPredecessor subscribes to everything as long as there is a

@@ -8,13 +8,15 @@ import (
 )
 
 // SlowPolicy says what becomes of a stream's messages when its client reads
-// them more slowly than they come, and as much as may wait for it is waiting.
+// them more slowly than they come, and as much as may wait for it is waiting. A client
+// that would get a longer content with a gap, as the answer to a next link, is
+// disconnected in any case.
 type SlowPolicy uint8
 
 const (
 	SlowUnset      SlowPolicy = iota // the route does not say
 	SlowDisconnect                   // the client's connection is closed
-	SlowDropOldest                   // the oldest message that waits is dropped
+	SlowDropOldest                   // the oldest messages that wait are dropped
 	SlowConflate                     // all but the newest message are dropped
 )
 

@@ -25,8 +25,6 @@ type Config struct {
 	// Publish is called for items, on one goroutine for each type of socket. It
 	// may block; meanwhile the publishers of that type wait, as ZeroMQ does it.
 	Publish func(items []grip.Item)
-	// PublishSub is called instead for items that come by the SUB.
-	PublishSub func(items []grip.Item)
 	// Recover is called for the command of that name.
 	Recover func()
 	// Conns returns those of the ids that are connections.

@@ -149,7 +149,6 @@ func startInputs(t *testing.T, cfg Config) *desk {
 			}
 		}
 	}
-	cfg.PublishSub = cfg.Publish
 	cfg.Recover = func() { d.recoverCh <- struct{}{} }
 	cfg.Conns = func(ids []string) []string {
 		var live []string

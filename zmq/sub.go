@@ -26,7 +26,7 @@ type sub struct {
 }
 
 func newSub(cfg Config) *sub {
-	s := &sub{publish: cfg.PublishSub, subscriptions: newSubscriptions(), receivedCh: make(chan received)}
+	s := &sub{publish: cfg.Publish, subscriptions: newSubscriptions(), receivedCh: make(chan received)}
 	s.socket = newSocket("SUB", cfg.Log, s.serve)
 	return s
 }
