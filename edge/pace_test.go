@@ -52,6 +52,7 @@ func TestSlowContent(t *testing.T) {
 			before := r.ticks()
 			c := r.dial()
 			c.send("POST / HTTP/1.1\r\nHost: h\r\n" + tt.head + "\r\n\r\n")
+			r.waitClient()
 			late := func() bool { return r.edge.limited[limitTime].Load() > 0 }
 			passed := 0
 			for passed < int(2*bodyTimeout/tick) && !late() {

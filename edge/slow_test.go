@@ -138,6 +138,18 @@ func (r *rig) ticks() (n int) {
 	return n
 }
 
+// waitClient waits until the only loop has a client, who counts before that.
+func (r *rig) waitClient() {
+	r.t.Helper()
+	eventually(r.t, func() error {
+		n := 0
+		if r.onLoops(func(l *loop) { n = len(l.clients) }); n == 0 {
+			return errors.New("the loop has no client")
+		}
+		return nil
+	})
+}
+
 // A client that takes nothing at all is cut off in the end.
 func TestStalledClient(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(largely), "-loops", "1")
@@ -192,13 +204,7 @@ func TestTimeouts(t *testing.T) {
 			if tt.first != 0 {
 				c.wantAnswer(tt.first, "hi /")
 			} else {
-				eventually(t, func() error { // it counts before it is there
-					n := 0
-					if r.onLoops(func(l *loop) { n = len(l.clients) }); n == 0 {
-						return errors.New("the loop has no client")
-					}
-					return nil
-				})
+				r.waitClient()
 			}
 			after := r.ticks()
 			last := after // when it was still waited for
