@@ -652,7 +652,7 @@ func TestUpgradeInCluster(t *testing.T) {
 func TestUpgradeTLS(t *testing.T) {
 	overTLS(t, nil)
 	h := &headline{id: 1}
-	p := startLineage(t, serve(t, h), "-share-all", "-drain-timeout", "1m", "-drain-spread", "30s")
+	p := startLineage(t, serve(t, h), "-share-all", "-loops", "1", "-drain-timeout", "1m", "-drain-spread", "30s")
 	held := p.poll(10, 1)
 	p.waitHolds(10)
 	nc, err := net.Dial("tcp", p.secure)
@@ -662,6 +662,12 @@ func TestUpgradeTLS(t *testing.T) {
 	defer nc.Close()
 	p.waitMetric("marquee_connections", 11)
 	before := p.upgrade()
+	for _, c := range held { // and then the loop drains
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		c.wantBody("{}")
+		c.wantClosed()
+	}
 	late := tls.Client(nc, clientTLS)
 	_ = late.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(late, request("GET", headlinePath)); err != nil {
@@ -669,12 +675,6 @@ func TestUpgradeTLS(t *testing.T) {
 	}
 	if resp, err := http.ReadResponse(bufio.NewReader(late), nil); err != nil || resp.StatusCode != 200 || !resp.Close {
 		t.Errorf("who was in the handshake is answered %v, %v, want 200 and the connection closed", resp, err)
-	}
-	for _, c := range held {
-		c.wantStatus(200)
-		c.wantHeader("Connection", "close")
-		c.wantBody("{}")
-		c.wantClosed()
 	}
 	p.wantExit(before)
 	again := p.poll(10, 1)
