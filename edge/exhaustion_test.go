@@ -86,7 +86,7 @@ func TestFilesScarce(t *testing.T) {
 			t.Fatalf("status %d, want 200 or 503", status)
 		}
 	}
-	if len(in) < room/2 || refused < surplus {
+	if len(in) < room/2 || refused < surplus-room/2 { // some of the files that were open may be closed now
 		t.Errorf("%d clients are in and %d refused, want about %d and %d", len(in), refused, room, surplus)
 	}
 	for _, c := range in {
