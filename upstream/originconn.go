@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -160,6 +161,9 @@ func (oc *originConn) writeFirst(p []byte) (int, error) {
 	defer oc.mu.Unlock()
 	if oc.stale || oc.ended != nil || oc.pending() {
 		oc.stale = true
+		if oc.ended != nil && oc.ended != io.EOF { // as an alert (RFC 8446 §6.2): why may help
+			return 0, fmt.Errorf("%w: %w", errStale, oc.ended)
+		}
 		return 0, errStale
 	}
 	oc.written = true

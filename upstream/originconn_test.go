@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -161,5 +163,24 @@ func TestOriginConnPending(t *testing.T) {
 				t.Errorf("the origin gets %q", in)
 			}
 		})
+	}
+}
+
+// A target that wants a certificate says so after the handshake (RFC 8446 §6.2), and
+// may have been heard before anything is asked: that is why nothing can be.
+func TestOriginConnRefused(t *testing.T) {
+	addr := trusted.serveTLS(t, "127.0.0.1", answer("body"), func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert })
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	oc := newOriginConn(tls.Client(nc, &tls.Config{ServerName: "127.0.0.1", InsecureSkipVerify: true}), patience, func(int) {})
+	if _, err := oc.Read(make([]byte, 1)); err == nil {
+		t.Fatal("the target says something")
+	}
+	oc.begin(false)
+	if n, err := oc.Write([]byte("GET / HTTP/1.1\r\n")); n != 0 || !errors.Is(err, errStale) || remedy(err) == "" {
+		t.Errorf("%d bytes are written, %v, want none, and that a certificate is required", n, err)
 	}
 }
