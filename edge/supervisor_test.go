@@ -93,6 +93,7 @@ func TestMainProcess(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", m.path)
 	r := newRig(t, http.HandlerFunc(hi))
 	m.wantMatch("READY=1")
+	r.waitHolds(0) // all that runs has begun: the hand-overs are to leave no more
 
 	ours, theirs := pairedHandover(t)
 	ours.pid = pid
