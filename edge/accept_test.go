@@ -133,16 +133,7 @@ func TestConnectAndLeave(t *testing.T) {
 // the connection ends.
 func TestZoneIsForgotten(t *testing.T) {
 	r := newRig(t, http.HandlerFunc(hi))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c := dial(t, ln.Addr().String())
-	nc, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, nc := dialAccepted(t)
 	local, remote := nc.LocalAddr().(*net.TCPAddr), nc.RemoteAddr().(*net.TCPAddr)
 	local.Zone, remote.Zone = "lo", "lo"
 	if err := r.edge.admit(nc, false); err != nil {

@@ -234,3 +234,19 @@ func brief(s string) string {
 	}
 	return fmt.Sprintf("%q... (%d bytes)", s[:200], len(s))
 }
+
+// dialAccepted connects a client to nobody, and returns both ends.
+func dialAccepted(t *testing.T) (c *client, nc net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c = dial(t, ln.Addr().String())
+	if nc, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return c, nc
+}

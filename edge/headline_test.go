@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"testing"
 
 	"marquee/grip"
 )
@@ -113,4 +114,21 @@ func (h *headline) dearest() (c cost) {
 		of.requests, of.most = 0, of.open
 	}
 	return c
+}
+
+// wantLetGo reads what clients get that hold while the edge drains: the headline of that
+// id, or the answer of a hold whose time is over. It returns how many got the headline.
+func wantLetGo(t *testing.T, held []*client, id int) (items int) {
+	t.Helper()
+	for _, c := range held {
+		c.wantStatus(200)
+		c.wantHeader("Connection", "close")
+		switch body, err := c.readBody(200); {
+		case err == nil && body == headlineBody(id):
+			items++
+		case err != nil || body != "{}":
+			t.Fatalf("body %q, %v", body, err)
+		}
+	}
+	return items
 }
